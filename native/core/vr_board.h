@@ -1,0 +1,47 @@
+/* The client's side of the board: maps, records, bumps. See docs/PROTOCOL.md section 4. Async-signal-safe; no allocation. */
+#ifndef VR_BOARD_H
+#define VR_BOARD_H
+#include "vrift_layout.h"
+#include "vr_hash.h"
+
+struct vr_board {
+  uint8_t *base; /* whole mapping; NULL: none */
+  struct vr_board_header *header;
+  struct vr_board_dyn *dyn;
+  uint64_t *ver;             /* [VR_SLOTS] */
+  struct vr_record *records; /* [VR_BOARD_RECORDS] */
+  struct vr_staged *staged;  /* [VR_BOARD_STAGED] */
+  uint64_t *classify;        /* [VR_BOARD_CLASSIFY] pids of unclassified programs */
+};
+
+/* What a mutation names. Slots may repeat; at most 6 distinct are kept, more become G. */
+struct vr_intent {
+  uint32_t nslots;
+  uint16_t slots[6];
+  uint64_t ino[2];
+};
+static inline void vr_intent_init(struct vr_intent *in) { memset(in, 0, sizeof *in); }
+static inline void vr_intent_slot(struct vr_intent *in, uint32_t slot) {
+  for (uint32_t i = 0; i < in->nslots; i++)
+    if (in->slots[i] == slot) return;
+  if (in->nslots < 6) in->slots[in->nslots++] = (uint16_t)slot;
+  else in->slots[0] = 0;
+}
+
+/* Checks size, header and checksum of a mapped board. 0: good. */
+int vr_board_attach(struct vr_board *b, void *base, size_t size);
+/* Steps 1 and 2: claims and publishes a record of the kind, bumps. Returns the record's index, or -1 when none was free (then
+ * G was bumped, and must be bumped again by vr_mutation_end). pid and tid are the owner's. */
+int vr_mutation_begin(struct vr_board *b, const struct vr_intent *in, uint32_t kind, uint32_t pid, uint32_t tid);
+/* Step 4: frees the record. */
+void vr_mutation_end(struct vr_board *b, int record);
+/* Turns a live OP record into HELD/BLIND/ESCAPED, adding an inode (0: none). */
+void vr_mutation_keep(struct vr_board *b, int record, uint32_t kind, uint64_t ino);
+/* Names one more slot in a live record and bumps it. */
+void vr_mutation_add_slot(struct vr_board *b, int record, uint32_t slot);
+/* Last close of a HELD file: bumps its slots, frees the record. Call after the real close. */
+void vr_held_release(struct vr_board *b, int record);
+static inline void vr_bump(struct vr_board *b, uint32_t slot) {
+  __atomic_fetch_add(&b->ver[slot], VR_BOARD_BUMP, __ATOMIC_SEQ_CST);
+}
+#endif

@@ -1,0 +1,85 @@
+/* Inside of the InceptionLayer. One process-wide state, no locks, no allocation after init. Files: see ARCHITECTURE.md. */
+#ifndef SHIM_H
+#define SHIM_H
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "vr_vdir.h"
+
+#define HIDDEN __attribute__((visibility("hidden")))
+#define EXPORT __attribute__((visibility("default")))
+#define SHIM_PATH_MAX 4096
+
+struct shim_state {
+  int ready;           /* 0: before the constructor (raw system calls only), 1: ready, -1: off for this process */
+  pid_t pid;           /* getpid() at init or after fork; a vfork child has another */
+  uint32_t root_len;
+  char root[SHIM_PATH_MAX];        /* VRIFT_ROOT */
+  char project_run[SHIM_PATH_MAX]; /* VRIFT_PROJECT_RUN */
+  uint64_t root_dev;   /* 0 until mapped */
+  struct vr_vdir vdir; /* base NULL: none mapped */
+  struct vr_board board;
+  uint64_t need;       /* docs/PROTOCOL.md section 5 */
+  uint32_t verify, trace_fd_wanted, early_calls, leaky; /* leaky: 0 classified as seen, 1 unknown or leaky */
+  uint32_t unrecorded; /* a change was made while no board existed */
+};
+extern struct shim_state shim HIDDEN;
+
+/* map.c: maps what is missing. Cheap when mapped; remaps when superseded. 1: that part is mapped. */
+HIDDEN int shim_want_board(void);
+HIDDEN int shim_want_vdir(void);
+HIDDEN uint64_t shim_now(void);
+
+/* edge.c: something from outside became known to this process. */
+HIDDEN void shim_edge(void);
+HIDDEN void shim_edge_fd(int fd); /* only if fd is not a regular file or directory */
+HIDDEN int shim_need_unsatisfied(void);
+
+/* path.c. dirfd AT_FDCWD or a descriptor. Result: >= 0 length of the path relative to the root, written to rel[SHIM_PATH_MAX];
+ * SHIM_OUTSIDE: lexically outside; SHIM_ODD: a form memory does not answer (.., trailing slash, unknown dirfd, too long). */
+enum { SHIM_OUTSIDE = -1, SHIM_ODD = -2 };
+HIDDEN int shim_resolve(int dirfd, const char *path, char *rel);
+HIDDEN void shim_cwd_changed(void);
+
+/* intent.c: names the real slots of what a mutator touches (section 4, "Real paths"): path and its parent. flags: SHIM_DIR names G if
+ * the path is, or may be, a directory. */
+enum { SHIM_DIR = 1, SHIM_FOLLOW = 2 };
+HIDDEN void shim_intent_path(struct vr_intent *in, int dirfd, const char *path, int flags);
+HIDDEN void shim_intent_fd(struct vr_intent *in, int fd);
+/* Begin and end around the real call. mut_begin returns a token for mut_end (SHIM_MUT_NONE: outside the project). errno is kept. */
+enum { SHIM_MUT_NONE = -2 };
+HIDDEN int shim_mut_begin(struct vr_intent *in);
+HIDDEN void shim_mut_end(int token);
+
+/* fdtab.c: one atomic 64-bit word per descriptor below SHIM_FD_MAX. Kinds: unknown, other, regular (read), directory (path id),
+ * writable in the project (HELD record index), staged (staged record index + HELD record index). dup'ed descriptors share a
+ * reference-counted held object. All of it is a no-op in a vfork child. */
+#define SHIM_FD_MAX 65536
+HIDDEN int shim_in_vfork_child(void);
+HIDDEN void shim_fd_opened_write(int fd, int mut_token);         /* after a real open for writing: HELD */
+HIDDEN void shim_fd_opened_dir(int fd, const char *rel, int len); /* remembers the path of a directory descriptor */
+HIDDEN void shim_fd_opened_other(int fd, int regular);
+HIDDEN int shim_fd_dir_path(int fd, char *rel);                   /* length or -1 */
+HIDDEN int shim_close(int fd, int (*real)(int));                  /* the whole life-cycle rule: commit, real close, release */
+HIDDEN void shim_fd_duped(int from, int to);
+HIDDEN void shim_fd_will_replace(int to);                         /* before dup2/dup3 onto it */
+
+/* staging.c */
+struct shim_stage { int staged_index; int held_record; char name[160]; };
+HIDDEN int shim_stage_open(int dirfd, const char *path, int flags, mode_t mode); /* fd, or -1 with errno == 0: not staged, go on natively; or -1 with errno: native's error */
+HIDDEN int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)); /* result of close */
+HIDDEN void shim_stage_promote_fd(int fd);
+HIDDEN void shim_stage_promote_all(void);                         /* fork, exec, spawn, exit */
+HIDDEN void shim_stage_promote_rel(const char *rel, int len);     /* anybody's staged file at this path; cheap when none is staged */
+HIDDEN void shim_stage_promote_children(const char *rel, int len);/* staged files whose parent is this directory */
+
+/* exec.c */
+HIDDEN char **shim_exec_env(const char *file, char *const envp[], char **storage, size_t cap); /* re-injects */
+HIDDEN int shim_exec_blind(const char *file, pid_t pid);          /* publishes BLIND if needed; record or -1 */
+
+/* report.c */
+HIDDEN void shim_count(uint32_t reason);
+HIDDEN void shim_count_flush(void);
+HIDDEN void shim_trace(const char *what, const char *path, const char *result);
+#endif

@@ -1,0 +1,119 @@
+package dev.vrift.layout;
+
+/**
+ * The board: {@code /dev/shm/vrift_board_<16 hex>}, mapped read-write by clients and the daemon. Nothing in it can make an
+ * answer true: a wild store only makes things dirty.
+ *
+ * <pre>
+ *        0  header (static; checksummed)   4096
+ *     4096  dyn                            4096
+ *     8192  ver[16384]                     131072
+ *   139264  records[8192]                  524288
+ *   663552  staged[1024]                   1048576
+ *  1712128  classify[64]                   512, zero padded to 4096
+ * </pre>
+ */
+public final class BoardLayout {
+  private BoardLayout() {}
+
+  public static final int MAGIC = 0x56524244;
+  public static final int VERSION = 1;
+  public static final int DYN_OFFSET = 4096;
+  public static final int VER_OFFSET = 8192;
+  public static final int RECORDS_OFFSET = VER_OFFSET + VDirLayout.SLOTS * 8;
+  public static final int RECORDS = 8192;
+  public static final int STAGED_OFFSET = RECORDS_OFFSET + RECORDS * 64;
+  public static final int STAGED = 1024;
+  public static final int CLASSIFY_OFFSET = STAGED_OFFSET + STAGED * 1024;
+  public static final int CLASSIFY = 64;
+  public static final int SIZE = CLASSIFY_OFFSET + 4096;
+  /** The step of {@code ver}: odd, far from any sum of few powers of two, so that no single flipped bit undoes bumps. */
+  public static final long BUMP = 0x9E3779B97F4A7C15L;
+
+  public static final int RECORD_FREE = 0;
+  public static final int RECORD_CLAIMED = 1;
+  public static final int RECORD_LIVE = 2;
+  public static final int KIND_OP = 1;
+  public static final int KIND_HELD = 2;
+  public static final int KIND_BLIND = 3;
+  public static final int KIND_ESCAPED = 4;
+  public static final int NO_SLOT = 0xFFFF;
+
+  public static final int STAGED_FREE = 0;
+  public static final int STAGED_CLAIMED = 1;
+  public static final int STAGED_LIVE = 2;
+
+  /** Number of u64 counters in {@code vr_board_dyn.stats}; the names are in {@link StatReason}. */
+  public static final int STATS = 64;
+
+  public static final Struct HEADER =
+      Struct.builder("vr_board_header")
+          .u32("magic", "0x56524244")
+          .u32("version", "layout version")
+          .u64("file_size", "BOARD_SIZE")
+          .u64("board_id", "random; the 16 hex digits of the name")
+          .u64("hash_seed", "seed of path hashes")
+          .bytes("boot_id", 16, "kernel boot id, binary")
+          .u64("root_dev", "")
+          .u64("root_ino", "")
+          .u64("project_id", "hash64 of the root path, seed 0")
+          .u32("uid", "")
+          .u32("reserved84", "zero")
+          .padTo(4088)
+          .u64("checksum", "hash of bytes 0..4087, seed 0x56524244")
+          .build(4096);
+
+  public static final Struct DYN =
+      Struct.builder("vr_board_dyn")
+          .u32("superseded", "sticky 1: map the successor")
+          .u32("overflow", "count of mutations that found no record; answers stop until sessions end")
+          .u32("corrupt", "CORRUPTION_DETECTED: count of failed checks seen by clients")
+          .u32("want", "count of answers that had to wait for a drain")
+          .u32("no_stage", "watchers and other reasons alive: no new staging while > 0")
+          .u32("staged_count", "live staged records")
+          .u32("record_high", "1 + highest record ever claimed")
+          .u32("staged_high", "1 + highest staged record ever claimed")
+          .u32("loads", "processes that mapped the board")
+          .u32("verify_diffs", "differences found by VRIFT_VERIFY")
+          .u32("faults", "shim faults")
+          .u32("reserved44", "zero")
+          .padTo(64)
+          .array("stats", 8, STATS, "counters by StatReason")
+          .padTo(4096)
+          .build(4096);
+
+  public static final Struct RECORD =
+      Struct.builder("vr_record")
+          .u32("state", "RECORD_*, atomic")
+          .u32("kind", "KIND_*")
+          .u32("pid", "owner")
+          .u32("tid", "owner thread")
+          .u64("time", "CLOCK_BOOTTIME ns at publication: an owner that started later is another process")
+          .array("slots", 2, 6, "slots named; NO_SLOT: unused")
+          .u16("flags", "")
+          .u16("reserved38", "zero")
+          .array("ino", 8, 2, "inodes named; 0: unused")
+          .u32("staged", "1 + index of the staged record; 0: none")
+          .u32("reserved60", "zero")
+          .build(64);
+
+  public static final Struct STAGED_RECORD =
+      Struct.builder("vr_staged")
+          .u32("state", "STAGED_*, atomic")
+          .u32("pid", "owner")
+          .u64("time", "CLOCK_BOOTTIME ns at publication")
+          .u64("path_hash", "hash of the target path")
+          .u64("parent_hash", "hash of the target's parent path")
+          .u64("staging_ino", "")
+          .u64("old_ino", "0: the target was absent")
+          .u64("parent_dev", "")
+          .u64("parent_ino", "")
+          .u32("fd", "number in the staging file's name")
+          .u32("flags", "1: build product (exempt from the 1 s timer)")
+          .u64("stamp", "number in the staging file's name")
+          .u16("path_len", "")
+          .u16("reserved82", "zero")
+          .u32("reserved84", "zero")
+          .bytes("path", 1024 - 88, "target path relative to the root")
+          .build(1024);
+}
