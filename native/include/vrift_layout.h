@@ -48,6 +48,8 @@
 #define VR_BOARD_STAGED_FREE 0x0u
 #define VR_BOARD_STAGED_CLAIMED 0x1u
 #define VR_BOARD_STAGED_LIVE 0x2u
+#define VR_BOARD_STAGED_PRODUCT 0x1u
+#define VR_BOARD_STAGED_PROMOTED 0x2u
 #define VR_BOARD_STATS 0x40u
 #define VR_WIRE_MAGIC 0x314d5256u
 #define VR_WIRE_PROTOCOL 0x1u
@@ -432,7 +434,7 @@ struct vr_board_dyn {
   uint32_t corrupt; /* CORRUPTION_DETECTED: count of failed checks seen by clients */
   uint32_t want; /* count of answers that had to wait for a drain */
   uint32_t no_stage; /* watchers and other reasons alive: no new staging while > 0 */
-  uint32_t staged_count; /* live staged records */
+  uint32_t staged_count; /* live staged records without STAGED_PROMOTED */
   uint32_t record_high; /* 1 + highest record ever claimed */
   uint32_t staged_high; /* 1 + highest staged record ever claimed */
   uint32_t loads; /* processes that mapped the board */
@@ -523,11 +525,11 @@ struct vr_staged {
   uint64_t parent_dev;
   uint64_t parent_ino;
   uint32_t fd; /* number in the staging file's name */
-  uint32_t flags; /* 1: build product (exempt from the 1 s timer) */
+  uint32_t flags; /* STAGED_PRODUCT, STAGED_PROMOTED; atomic */
   uint64_t stamp; /* number in the staging file's name */
   uint16_t path_len;
   uint16_t reserved82; /* zero */
-  uint32_t reserved84; /* zero */
+  uint32_t checksum; /* hash32 of bytes 4..67, 72..83 and the path, seed 0: a torn copy is refused */
   uint8_t path[936]; /* target path relative to the root */
 };
 _Static_assert(offsetof(struct vr_staged, state) == 0, "state");
@@ -558,8 +560,8 @@ _Static_assert(offsetof(struct vr_staged, path_len) == 80, "path_len");
 _Static_assert(sizeof(((struct vr_staged *)0)->path_len) == 2, "path_len");
 _Static_assert(offsetof(struct vr_staged, reserved82) == 82, "reserved82");
 _Static_assert(sizeof(((struct vr_staged *)0)->reserved82) == 2, "reserved82");
-_Static_assert(offsetof(struct vr_staged, reserved84) == 84, "reserved84");
-_Static_assert(sizeof(((struct vr_staged *)0)->reserved84) == 4, "reserved84");
+_Static_assert(offsetof(struct vr_staged, checksum) == 84, "checksum");
+_Static_assert(sizeof(((struct vr_staged *)0)->checksum) == 4, "checksum");
 _Static_assert(offsetof(struct vr_staged, path) == 88, "path");
 _Static_assert(sizeof(((struct vr_staged *)0)->path) == 936, "path");
 _Static_assert(sizeof(struct vr_staged) == 1024, "vr_staged");

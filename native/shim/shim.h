@@ -64,15 +64,20 @@ HIDDEN int shim_fd_dir_path(int fd, char *rel);                   /* length or -
 HIDDEN int shim_close(int fd, int (*real)(int));                  /* the whole life-cycle rule: commit, real close, release */
 HIDDEN void shim_fd_duped(int from, int to);
 HIDDEN void shim_fd_will_replace(int to);                         /* before dup2/dup3 onto it */
+/* A staged object has exactly one descriptor: every dup, F_DUPFD, fork, exec, SCM_RIGHTS promotes first. Called by staging.c only: */
+HIDDEN void shim_fd_opened_staged(int fd, int staged_index, int held_record);
+HIDDEN void shim_fd_unstaged(int fd); /* promoted or demoted: from now on plain HELD with the same record */
 
 /* staging.c */
-struct shim_stage { int staged_index; int held_record; char name[160]; };
-HIDDEN int shim_stage_open(int dirfd, const char *path, int flags, mode_t mode); /* fd, or -1 with errno == 0: not staged, go on natively; or -1 with errno: native's error */
-HIDDEN int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)); /* result of close */
-HIDDEN void shim_stage_promote_fd(int fd);
+HIDDEN int shim_stage_open(int dirfd, const char *path, int flags, mode_t mode); /* fd (already in fdtab), or -1 with errno == 0: not staged, go on natively */
+HIDDEN int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)); /* result of close; the caller then releases HELD */
+HIDDEN void shim_stage_promote_fd(int fd);                        /* dup, fork, mmap shared, SCM_RIGHTS, fflush, replace by dup2 */
+HIDDEN void shim_stage_lock_fd(int fd);                           /* before flock, lockf, fcntl locks: keeps the inode of the real file */
+HIDDEN void shim_stage_sync_fd(int fd);                           /* before the fsync family: promotes, syncs the parent */
 HIDDEN void shim_stage_promote_all(void);                         /* fork, exec, spawn, exit */
 HIDDEN void shim_stage_promote_rel(const char *rel, int len);     /* anybody's staged file at this path; cheap when none is staged */
-HIDDEN void shim_stage_promote_children(const char *rel, int len);/* staged files whose parent is this directory */
+HIDDEN void shim_stage_promote_children(const char *rel, int len);/* staged files whose parent is this directory: opendir, rmdir */
+HIDDEN void shim_stage_promote_below(const char *rel, int len);   /* staged files anywhere below: rename, chmod of a directory */
 
 /* exec.c */
 HIDDEN char **shim_exec_env(const char *file, char *const envp[], char **storage, size_t cap); /* re-injects */

@@ -42,6 +42,10 @@ public final class BoardLayout {
   public static final int STAGED_FREE = 0;
   public static final int STAGED_CLAIMED = 1;
   public static final int STAGED_LIVE = 2;
+  /** Flag: a build product, exempt from the daemon's 1 s promotion. */
+  public static final int STAGED_PRODUCT = 1;
+  /** Flag: renamed into place while its owner still writes; no longer counted in {@code staged_count}. */
+  public static final int STAGED_PROMOTED = 2;
 
   /** Number of u64 counters in {@code vr_board_dyn.stats}; the names are in {@link StatReason}. */
   public static final int STATS = 64;
@@ -70,7 +74,7 @@ public final class BoardLayout {
           .u32("corrupt", "CORRUPTION_DETECTED: count of failed checks seen by clients")
           .u32("want", "count of answers that had to wait for a drain")
           .u32("no_stage", "watchers and other reasons alive: no new staging while > 0")
-          .u32("staged_count", "live staged records")
+          .u32("staged_count", "live staged records without STAGED_PROMOTED")
           .u32("record_high", "1 + highest record ever claimed")
           .u32("staged_high", "1 + highest staged record ever claimed")
           .u32("loads", "processes that mapped the board")
@@ -109,11 +113,11 @@ public final class BoardLayout {
           .u64("parent_dev", "")
           .u64("parent_ino", "")
           .u32("fd", "number in the staging file's name")
-          .u32("flags", "1: build product (exempt from the 1 s timer)")
+          .u32("flags", "STAGED_PRODUCT, STAGED_PROMOTED; atomic")
           .u64("stamp", "number in the staging file's name")
           .u16("path_len", "")
           .u16("reserved82", "zero")
-          .u32("reserved84", "zero")
+          .u32("checksum", "hash32 of bytes 4..67, 72..83 and the path, seed 0: a torn copy is refused")
           .bytes("path", 1024 - 88, "target path relative to the root")
           .build(1024);
 }
