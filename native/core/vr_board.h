@@ -37,6 +37,8 @@ int vr_mutation_begin(struct vr_board *b, const struct vr_intent *in, uint32_t k
 void vr_mutation_end(struct vr_board *b, int record);
 /* Turns a live OP record into HELD/BLIND/ESCAPED, adding an inode (0: none). */
 void vr_mutation_keep(struct vr_board *b, int record, uint32_t kind, uint64_t ino);
+/* Hands a live record to another process (a child that was just started); its time is renewed. */
+void vr_mutation_owner(struct vr_board *b, int record, uint32_t pid);
 /* Names one more slot in a live record and bumps it. */
 void vr_mutation_add_slot(struct vr_board *b, int record, uint32_t slot);
 /* Last close of a HELD file: bumps its slots, frees the record. Call after the real close. */

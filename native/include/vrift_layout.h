@@ -479,9 +479,9 @@ _Static_assert(sizeof(struct vr_board_dyn) == 4096, "vr_board_dyn");
 
 struct vr_record {
   uint32_t state; /* RECORD_*, atomic */
-  uint32_t kind; /* KIND_* */
+  uint32_t kind; /* KIND_*; while CLAIMED: the claimant's pid */
   uint32_t pid; /* owner */
-  uint32_t tid; /* owner thread */
+  uint32_t tid; /* owner thread; an OP record of a thread that is gone is dead */
   uint64_t time; /* CLOCK_BOOTTIME ns at publication: an owner that started later is another process */
   uint16_t slots[6]; /* slots named; NO_SLOT: unused */
   uint16_t flags;

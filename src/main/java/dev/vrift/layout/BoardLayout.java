@@ -89,9 +89,9 @@ public final class BoardLayout {
   public static final Struct RECORD =
       Struct.builder("vr_record")
           .u32("state", "RECORD_*, atomic")
-          .u32("kind", "KIND_*")
+          .u32("kind", "KIND_*; while CLAIMED: the claimant's pid")
           .u32("pid", "owner")
-          .u32("tid", "owner thread")
+          .u32("tid", "owner thread; an OP record of a thread that is gone is dead")
           .u64("time", "CLOCK_BOOTTIME ns at publication: an owner that started later is another process")
           .array("slots", 2, 6, "slots named; NO_SLOT: unused")
           .u16("flags", "")

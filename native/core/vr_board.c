@@ -1,0 +1,138 @@
+/* Records and bumps. The one invariant: a record is LIVE, naming everything, before `ver` of what it names moves, and `ver`
+ * has moved before the real call is made (docs/PROTOCOL.md section 4). Nothing here blocks; the claim visits each record once
+ * at most. */
+#include "vr_board.h"
+#include <time.h>
+
+/* `state` and `kind` are claimed together: while CLAIMED, `kind` holds the claimant's pid, so that the record of a claimant
+ * that was killed half-way can be told from that of one which is still filling it in. */
+static uint64_t head_of(uint32_t state, uint32_t kind) { return (uint64_t)kind << 32 | state; }
+static uint64_t *head(struct vr_record *r) { return (uint64_t *)(void *)r; }
+
+static uint64_t boottime(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int vr_board_attach(struct vr_board *b, void *base, size_t size) {
+  if (!base || size != VR_BOARD_SIZE) return -1;
+  struct vr_board_header *h = base;
+  if (h->magic != VR_BOARD_MAGIC || h->version != VR_BOARD_VERSION || h->file_size != VR_BOARD_SIZE) return -1;
+  if (h->checksum != vr_hash64(h, offsetof(struct vr_board_header, checksum), VR_BOARD_MAGIC)) return -1;
+  uint8_t *p = base;
+  b->header = h;
+  b->dyn = (struct vr_board_dyn *)(void *)(p + VR_BOARD_DYN_OFFSET);
+  b->ver = (uint64_t *)(void *)(p + VR_BOARD_VER_OFFSET);
+  b->records = (struct vr_record *)(void *)(p + VR_BOARD_RECORDS_OFFSET);
+  b->staged = (struct vr_staged *)(void *)(p + VR_BOARD_STAGED_OFFSET);
+  b->classify = (uint64_t *)(void *)(p + VR_BOARD_CLASSIFY_OFFSET);
+  __atomic_store_n(&b->base, p, __ATOMIC_RELEASE);
+  return 0;
+}
+
+static int claim(struct vr_board *b, uint32_t pid, uint32_t tid) {
+  uint32_t at = vr_hash32(&tid, sizeof tid, pid) % VR_BOARD_RECORDS;
+  for (uint32_t i = 0; i < VR_BOARD_RECORDS; i++, at = (at + 1) % VR_BOARD_RECORDS) {
+    uint64_t seen = __atomic_load_n(head(&b->records[at]), __ATOMIC_RELAXED);
+    if ((uint32_t)seen != VR_BOARD_RECORD_FREE) continue;
+    if (__atomic_compare_exchange_n(head(&b->records[at]), &seen, head_of(VR_BOARD_RECORD_CLAIMED, pid), 0, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_RELAXED))
+      return (int)at;
+  }
+  return -1;
+}
+
+/* record_high is raised before the record is LIVE: a scan that stops at it misses none that it must see. */
+static void raise_high(struct vr_board *b, uint32_t high) {
+  uint32_t seen = __atomic_load_n(&b->dyn->record_high, __ATOMIC_SEQ_CST);
+  while (seen < high && !__atomic_compare_exchange_n(&b->dyn->record_high, &seen, high, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+  }
+}
+
+int vr_mutation_begin(struct vr_board *b, const struct vr_intent *in, uint32_t kind, uint32_t pid, uint32_t tid) {
+  int at = claim(b, pid, tid);
+  if (at < 0) {
+    vr_bump(b, 0);
+    return -1;
+  }
+  struct vr_record *r = &b->records[at];
+  r->pid = pid;
+  r->tid = tid;
+  r->time = boottime();
+  uint32_t n = in->nslots < 6 ? in->nslots : 6;
+  for (uint32_t i = 0; i < 6; i++) __atomic_store_n(&r->slots[i], i < n ? in->slots[i] : VR_BOARD_NO_SLOT, __ATOMIC_RELAXED);
+  r->flags = 0;
+  r->reserved38 = 0;
+  __atomic_store_n(&r->ino[0], in->ino[0], __ATOMIC_RELAXED);
+  __atomic_store_n(&r->ino[1], in->ino[1], __ATOMIC_RELAXED);
+  r->staged = 0;
+  raise_high(b, (uint32_t)at + 1);
+  __atomic_store_n(head(r), head_of(VR_BOARD_RECORD_LIVE, kind), __ATOMIC_SEQ_CST);
+  for (uint32_t i = 0; i < n; i++) vr_bump(b, in->slots[i] % VR_SLOTS);
+  return at;
+}
+
+static void free_record(struct vr_record *r) { __atomic_store_n(&r->state, VR_BOARD_RECORD_FREE, __ATOMIC_RELEASE); }
+
+void vr_mutation_end(struct vr_board *b, int record) {
+  if (record < 0 || record >= (int)VR_BOARD_RECORDS) vr_bump(b, 0);
+  else free_record(&b->records[record]);
+}
+
+static void add_ino(struct vr_board *b, int record, uint64_t ino) {
+  struct vr_record *r = &b->records[record];
+  if (!ino || __atomic_load_n(&r->ino[0], __ATOMIC_RELAXED) == ino || __atomic_load_n(&r->ino[1], __ATOMIC_RELAXED) == ino) return;
+  for (int i = 0; i < 2; i++)
+    if (!__atomic_load_n(&r->ino[i], __ATOMIC_RELAXED)) {
+      __atomic_store_n(&r->ino[i], ino, __ATOMIC_SEQ_CST);
+      return;
+    }
+  vr_mutation_add_slot(b, record, 0);
+}
+
+void vr_mutation_keep(struct vr_board *b, int record, uint32_t kind, uint64_t ino) {
+  if (record < 0 || record >= (int)VR_BOARD_RECORDS) return;
+  add_ino(b, record, ino);
+  __atomic_store_n(&b->records[record].kind, kind, __ATOMIC_SEQ_CST);
+}
+
+void vr_mutation_owner(struct vr_board *b, int record, uint32_t pid) {
+  if (record < 0 || record >= (int)VR_BOARD_RECORDS) return;
+  /* The time first: with the old owner it only gets later, and the new owner never started after it. */
+  __atomic_store_n(&b->records[record].time, boottime(), __ATOMIC_SEQ_CST);
+  __atomic_store_n(&b->records[record].pid, pid, __ATOMIC_SEQ_CST);
+}
+
+void vr_mutation_add_slot(struct vr_board *b, int record, uint32_t slot) {
+  slot %= VR_SLOTS;
+  if (record >= 0 && record < (int)VR_BOARD_RECORDS) {
+    struct vr_record *r = &b->records[record];
+    int i = 0;
+    for (; i < 6; i++) {
+      uint16_t s = __atomic_load_n(&r->slots[i], __ATOMIC_RELAXED);
+      if (s == slot) break;
+      if (s != VR_BOARD_NO_SLOT) continue;
+      __atomic_store_n(&r->slots[i], (uint16_t)slot, __ATOMIC_SEQ_CST);
+      break;
+    }
+    if (i == 6) { /* full: the whole project instead of the last one named, which stays dirty by the bump of G */
+      __atomic_store_n(&r->slots[5], 0, __ATOMIC_SEQ_CST);
+      vr_bump(b, 0);
+    }
+  }
+  vr_bump(b, slot);
+}
+
+void vr_held_release(struct vr_board *b, int record) {
+  if (record < 0 || record >= (int)VR_BOARD_RECORDS) {
+    vr_bump(b, 0);
+    return;
+  }
+  struct vr_record *r = &b->records[record];
+  for (int i = 0; i < 6; i++) {
+    uint16_t s = __atomic_load_n(&r->slots[i], __ATOMIC_RELAXED);
+    if (s != VR_BOARD_NO_SLOT) vr_bump(b, s % VR_SLOTS);
+  }
+  free_record(r);
+}
