@@ -54,6 +54,13 @@
 #define VR_WIRE_MAGIC 0x314d5256u
 #define VR_WIRE_PROTOCOL 0x1u
 #define VR_WIRE_PAYLOAD_MAX 0x100000u
+#define VR_META_VERSION 0x1u
+#define VR_META_OP_PUT 0x1u
+#define VR_META_OP_DELETE 0x2u
+#define VR_META_OP_CONTENT 0x3u
+#define VR_META_FLAG_CONTENT 0x1u
+#define VR_META_FLAG_STORED 0x2u
+#define VR_META_BATCH_MAX 0x400000u
 #define VR_STAT_TOTAL 0
 #define VR_STAT_HIT 1
 #define VR_STAT_HIT_ENOENT 2
@@ -584,5 +591,39 @@ _Static_assert(sizeof(((struct vr_frame *)0)->length) == 4, "length");
 _Static_assert(offsetof(struct vr_frame, request) == 12, "request");
 _Static_assert(sizeof(((struct vr_frame *)0)->request) == 4, "request");
 _Static_assert(sizeof(struct vr_frame) == 16, "vr_frame");
+
+struct vr_meta {
+  uint64_t checksum; /* stored: hash64 of the rest, seed = hash64(key, 0); in batches 0 */
+  uint64_t epoch; /* number of the writer's session */
+  uint64_t dev; /* st_dev; 0: the root's */
+  uint32_t length; /* bytes of the whole item, a multiple of 8 */
+  uint32_t op; /* OP_*; stored: 0 */
+  uint8_t content[32]; /* SHA-256, if FLAG_CONTENT */
+  uint32_t version; /* MetaLayout.VERSION */
+  uint32_t flags; /* FLAG_* */
+  uint64_t reserved72; /* zero */
+  uint8_t entry[128]; /* a vr_entry; seq, checksum and path_hash are 0 when stored */
+};
+_Static_assert(offsetof(struct vr_meta, checksum) == 0, "checksum");
+_Static_assert(sizeof(((struct vr_meta *)0)->checksum) == 8, "checksum");
+_Static_assert(offsetof(struct vr_meta, epoch) == 8, "epoch");
+_Static_assert(sizeof(((struct vr_meta *)0)->epoch) == 8, "epoch");
+_Static_assert(offsetof(struct vr_meta, dev) == 16, "dev");
+_Static_assert(sizeof(((struct vr_meta *)0)->dev) == 8, "dev");
+_Static_assert(offsetof(struct vr_meta, length) == 24, "length");
+_Static_assert(sizeof(((struct vr_meta *)0)->length) == 4, "length");
+_Static_assert(offsetof(struct vr_meta, op) == 28, "op");
+_Static_assert(sizeof(((struct vr_meta *)0)->op) == 4, "op");
+_Static_assert(offsetof(struct vr_meta, content) == 32, "content");
+_Static_assert(sizeof(((struct vr_meta *)0)->content) == 32, "content");
+_Static_assert(offsetof(struct vr_meta, version) == 64, "version");
+_Static_assert(sizeof(((struct vr_meta *)0)->version) == 4, "version");
+_Static_assert(offsetof(struct vr_meta, flags) == 68, "flags");
+_Static_assert(sizeof(((struct vr_meta *)0)->flags) == 4, "flags");
+_Static_assert(offsetof(struct vr_meta, reserved72) == 72, "reserved72");
+_Static_assert(sizeof(((struct vr_meta *)0)->reserved72) == 8, "reserved72");
+_Static_assert(offsetof(struct vr_meta, entry) == 80, "entry");
+_Static_assert(sizeof(((struct vr_meta *)0)->entry) == 128, "entry");
+_Static_assert(sizeof(struct vr_meta) == 208, "vr_meta");
 
 #endif

@@ -21,7 +21,8 @@ public final class HeaderGenerator {
           BoardLayout.DYN,
           BoardLayout.RECORD,
           BoardLayout.STAGED_RECORD,
-          WireLayout.FRAME);
+          WireLayout.FRAME,
+          MetaLayout.RECORD);
 
   /** Usage: HeaderGenerator FILE. */
   public static void main(String[] args) throws IOException {
@@ -36,6 +37,7 @@ public final class HeaderGenerator {
     constants(VDirLayout.class, "VR_", out);
     constants(BoardLayout.class, "VR_BOARD_", out);
     constants(WireLayout.class, "VR_WIRE_", out);
+    constants(MetaLayout.class, "VR_META_", out);
     for (StatReason r : StatReason.values()) {
       out.append("#define VR_STAT_").append(r).append(' ').append(r.ordinal()).append('\n');
     }
