@@ -48,8 +48,10 @@
 #define VR_BOARD_STAGED_FREE 0x0u
 #define VR_BOARD_STAGED_CLAIMED 0x1u
 #define VR_BOARD_STAGED_LIVE 0x2u
+#define VR_BOARD_STAGED_PROMOTED 0x3u
+#define VR_BOARD_STAGED_STATE_MASK 0xffu
+#define VR_BOARD_STAGED_GENERATION 0x100u
 #define VR_BOARD_STAGED_PRODUCT 0x1u
-#define VR_BOARD_STAGED_PROMOTED 0x2u
 #define VR_BOARD_STATS 0x40u
 #define VR_WIRE_MAGIC 0x314d5256u
 #define VR_WIRE_PROTOCOL 0x1u
@@ -441,7 +443,7 @@ struct vr_board_dyn {
   uint32_t corrupt; /* CORRUPTION_DETECTED: count of failed checks seen by clients */
   uint32_t want; /* count of answers that had to wait for a drain */
   uint32_t no_stage; /* watchers and other reasons alive: no new staging while > 0 */
-  uint32_t staged_count; /* live staged records without STAGED_PROMOTED */
+  uint32_t staged_count; /* staged records in state STAGED_LIVE */
   uint32_t record_high; /* 1 + highest record ever claimed */
   uint32_t staged_high; /* 1 + highest staged record ever claimed */
   uint32_t loads; /* processes that mapped the board */
@@ -522,7 +524,7 @@ _Static_assert(sizeof(((struct vr_record *)0)->reserved60) == 4, "reserved60");
 _Static_assert(sizeof(struct vr_record) == 64, "vr_record");
 
 struct vr_staged {
-  uint32_t state; /* STAGED_*, atomic */
+  uint32_t state; /* generation | STAGED_*, atomic */
   uint32_t pid; /* owner */
   uint64_t time; /* CLOCK_BOOTTIME ns at publication */
   uint64_t path_hash; /* hash of the target path */
@@ -532,11 +534,11 @@ struct vr_staged {
   uint64_t parent_dev;
   uint64_t parent_ino;
   uint32_t fd; /* number in the staging file's name */
-  uint32_t flags; /* STAGED_PRODUCT, STAGED_PROMOTED; atomic */
+  uint32_t flags; /* STAGED_PRODUCT */
   uint64_t stamp; /* number in the staging file's name */
   uint16_t path_len;
   uint16_t reserved82; /* zero */
-  uint32_t checksum; /* hash32 of bytes 4..67, 72..83 and the path, seed 0: a torn copy is refused */
+  uint32_t checksum; /* hash32 of bytes 4..83 and the path, seed 0: a torn copy is refused */
   uint8_t path[936]; /* target path relative to the root */
 };
 _Static_assert(offsetof(struct vr_staged, state) == 0, "state");

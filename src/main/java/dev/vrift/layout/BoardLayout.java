@@ -42,10 +42,13 @@ public final class BoardLayout {
   public static final int STAGED_FREE = 0;
   public static final int STAGED_CLAIMED = 1;
   public static final int STAGED_LIVE = 2;
+  /** Renamed into place while its owner still writes; no longer counted in {@code staged_count}. */
+  public static final int STAGED_PROMOTED = 3;
+  /** The low byte of {@code vr_staged.state} is one of the above; the rest counts the claims of this record. */
+  public static final int STAGED_STATE_MASK = 0xFF;
+  public static final int STAGED_GENERATION = 0x100;
   /** Flag: a build product, exempt from the daemon's 1 s promotion. */
   public static final int STAGED_PRODUCT = 1;
-  /** Flag: renamed into place while its owner still writes; no longer counted in {@code staged_count}. */
-  public static final int STAGED_PROMOTED = 2;
 
   /** Number of u64 counters in {@code vr_board_dyn.stats}; the names are in {@link StatReason}. */
   public static final int STATS = 64;
@@ -74,7 +77,7 @@ public final class BoardLayout {
           .u32("corrupt", "CORRUPTION_DETECTED: count of failed checks seen by clients")
           .u32("want", "count of answers that had to wait for a drain")
           .u32("no_stage", "watchers and other reasons alive: no new staging while > 0")
-          .u32("staged_count", "live staged records without STAGED_PROMOTED")
+          .u32("staged_count", "staged records in state STAGED_LIVE")
           .u32("record_high", "1 + highest record ever claimed")
           .u32("staged_high", "1 + highest staged record ever claimed")
           .u32("loads", "processes that mapped the board")
@@ -103,7 +106,7 @@ public final class BoardLayout {
 
   public static final Struct STAGED_RECORD =
       Struct.builder("vr_staged")
-          .u32("state", "STAGED_*, atomic")
+          .u32("state", "generation | STAGED_*, atomic")
           .u32("pid", "owner")
           .u64("time", "CLOCK_BOOTTIME ns at publication")
           .u64("path_hash", "hash of the target path")
@@ -113,11 +116,11 @@ public final class BoardLayout {
           .u64("parent_dev", "")
           .u64("parent_ino", "")
           .u32("fd", "number in the staging file's name")
-          .u32("flags", "STAGED_PRODUCT, STAGED_PROMOTED; atomic")
+          .u32("flags", "STAGED_PRODUCT")
           .u64("stamp", "number in the staging file's name")
           .u16("path_len", "")
           .u16("reserved82", "zero")
-          .u32("checksum", "hash32 of bytes 4..67, 72..83 and the path, seed 0: a torn copy is refused")
+          .u32("checksum", "hash32 of bytes 4..83 and the path, seed 0: a torn copy is refused")
           .bytes("path", 1024 - 88, "target path relative to the root")
           .build(1024);
 }
