@@ -1,0 +1,62 @@
+/* Everything but `run` is done in Java; this becomes that JVM. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "launcher.h"
+
+#define EXIT_OURS 125
+extern char **environ;
+
+static int has(int argc, char **argv, const char *word) {
+  for (int i = 0; i < argc; i++)
+    if (!strcmp(argv[i], word)) return 1;
+  return 0;
+}
+
+/* Commands that say "serve again": they end a stop and start vriftd. */
+static int starts(int argc, char **argv) {
+  return (!strcmp(argv[0], "init") || !strcmp(argv[0], "restart")) && !has(argc, argv, "--undo") && !has(argc, argv, "--help") &&
+         !has(argc, argv, "-h");
+}
+
+static void start_for(struct places *p) {
+  char name[TEXT_MAX + 32];
+  if (p->run_problem[0] || p->root_problem[0]) return;
+  snprintf(name, sizeof name, "%s/stopped", p->run);
+  unlink(name);
+  snprintf(name, sizeof name, "%s/stopped", p->project_run);
+  unlink(name);
+  ensure_vriftd(p, now_ms() + START_MS); /* Java says what is wrong if it is not there */
+}
+
+int run_java(struct places *p, int argc, char **argv) {
+  static char store[JVM_STORE][TEXT_MAX + 64], where[6][2 * TEXT_MAX];
+  int starting = starts(argc, argv);
+  find_run(p, starting);
+  find_root(p, starting && !strcmp(argv[0], "init"));
+  find_log_dir(p);
+  if (starting) start_for(p);
+  const char **args = calloc((size_t)argc + JVM_ARGS + 16, sizeof *args);
+  if (!args) return EXIT_OURS;
+  int n = jvm_command(p, args, store), w = 0;
+  snprintf(where[w++], sizeof where[0], "-Dvrift.run=%s", p->run);
+  snprintf(where[w++], sizeof where[0], "-Dvrift.root=%s", p->root);
+  if (p->run_problem[0]) snprintf(where[w++], sizeof where[0], "-Dvrift.run.problem=%s", p->run_problem);
+  if (p->root_problem[0]) snprintf(where[w++], sizeof where[0], "-Dvrift.root.problem=%s", p->root_problem);
+  snprintf(where[w++], sizeof where[0], "-Dvrift.logs=%s", p->log_dir);
+  for (int i = 0; i < w; i++) args[n++] = where[i];
+  args[n++] = "-XX:TieredStopAtLevel=1";
+  args[n++] = "-jar";
+  args[n++] = store[3];
+  args[n++] = "cli";
+  for (int i = 0; i < argc; i++) args[n++] = argv[i];
+  args[n] = NULL;
+  static const char *const scrub[] = {"LD_PRELOAD", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "VRIFT_SYNC", NULL};
+  for (int i = 0; scrub[i]; i++) unsetenv(scrub[i]);
+  setenv("LC_ALL", "C.UTF-8", 1); /* how Java decodes its arguments */
+  execv(args[0], (char **)args);
+  say("cannot start %s: %s. vrift needs a JDK 25; build or install vrift again with JAVA_HOME set to one", args[0], strerror(errno));
+  return EXIT_OURS;
+}

@@ -1,0 +1,116 @@
+/* bin/vrift. `run`, `version` and the first help page are C; everything else is dev.vrift.cli. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "launcher.h"
+
+#define EXIT_USAGE 2
+#define EXIT_OURS 125
+
+void say(const char *format, ...) {
+  char line[3 * TEXT_MAX];
+  va_list ap;
+  va_start(ap, format);
+  vsnprintf(line, sizeof line, format, ap);
+  va_end(ap);
+  fprintf(stderr, "vrift: %s\n", line);
+}
+
+static const char help[] =
+    "vrift runs unmodified commands and answers their questions about files from memory.\n"
+    "\n"
+    "  vrift run [--] COMMAND…    run a command in this project, for example: vrift run -- make -j8\n"
+    "\n"
+    "  vrift status               what is running for which project\n"
+    "  vrift stats                how many questions were answered from memory, and why others were not\n"
+    "  vrift explain PATH         what is known about a path, and why\n"
+    "  vrift verify               compare what is in memory with the files\n"
+    "  vrift doctor [--fix]       find what keeps vrift from working well\n"
+    "\n"
+    "  vrift init [--undo]        set a project up before its first run; take everything back\n"
+    "  vrift stop [--all]         stop this project's daemon; stop everything\n"
+    "  vrift restart              start this project's daemon again\n"
+    "  vrift logs [-f]            the daemons' logs\n"
+    "  vrift config show          every setting, its value and where it comes from\n"
+    "  vrift cas ingest|stat|verify      the store of contents\n"
+    "  vrift salvage list|restore|drop   what was rolled back\n"
+    "  vrift version\n"
+    "\n"
+    "Help for a command: vrift COMMAND --help. Reports take --json.\n"
+    "A project is the nearest directory upwards with a .vrift in it, else the git repository, else the current directory.\n"
+    "Whatever goes wrong with vrift, the command runs on natively. VRIFT=0 switches vrift off.\n";
+
+static const char run_help[] =
+    "vrift run [--] COMMAND [ARGUMENT…]\n"
+    "\n"
+    "Runs the command with the library preloaded. Its exit code and signals are passed on. If no daemon is there yet, one is\n"
+    "started in the background and the command runs natively until it serves.\n"
+    "\n"
+    "Exit codes besides the command's: 124 VRIFT_VERIFY found a difference, 125 vrift itself failed, 126 the command cannot be\n"
+    "executed, 127 it was not found.\n"
+    "Environment: VRIFT=0 runs the command without vrift. VRIFT_VERIFY=1 compares every answer with the kernel's\n"
+    "(VRIFT_VERIFY_LOG=FILE names the log). VRIFT_TRACE=FILE writes every answer down. VRIFT_RUNTIME_DIR moves sockets.\n"
+    "\n"
+    "Examples: vrift run -- make -j8      vrift run cargo build      VRIFT_VERIFY=1 vrift run -- npm ci\n";
+
+static int print_version(int json) {
+  if (json) {
+    printf("{\"schema_version\":1,\"version\":\"%s\",\"protocol\":%u,\"vdir_layout\":%u,\"board_layout\":%u}\n", VRIFT_VERSION,
+           VR_WIRE_PROTOCOL, VR_VERSION, VR_BOARD_VERSION);
+  } else {
+    printf("vrift %s (protocol %u, VDir layout %u, board layout %u)\n", VRIFT_VERSION, VR_WIRE_PROTOCOL, VR_VERSION, VR_BOARD_VERSION);
+  }
+  return fflush(stdout) ? EXIT_OURS : 0;
+}
+
+static int is_help(const char *word) { return !strcmp(word, "--help") || !strcmp(word, "-h"); }
+
+int main(int argc, char **argv) {
+  static struct places p;
+  if (argc < 2) {
+    fputs(help, stderr);
+    return EXIT_USAGE;
+  }
+  if (is_help(argv[1]) || (!strcmp(argv[1], "help") && argc == 2)) {
+    fputs(help, stdout);
+    return 0;
+  }
+  if (!strcmp(argv[1], "version") || !strcmp(argv[1], "--version")) {
+    if (argc > 2 && is_help(argv[2])) {
+      puts("vrift version [--json]\n\nPrints the version, and those of the protocol and the layouts.");
+      return 0;
+    }
+    return print_version(argc > 2 && !strcmp(argv[2], "--json"));
+  }
+  int dist = find_dist(&p);
+  if (!strcmp(argv[1], "run")) {
+    int at = 2;
+    if (at < argc && is_help(argv[at])) {
+      fputs(run_help, stdout);
+      return 0;
+    }
+    if (at < argc && !strcmp(argv[at], "--")) {
+      at++;
+    } else if (at < argc && argv[at][0] == '-') {
+      say("run has no option %s. A command whose name starts with - goes behind --. Type: vrift run --help", argv[at]);
+      return EXIT_OURS;
+    }
+    if (at >= argc) {
+      say("run what? For example: vrift run -- make. Type: vrift run --help");
+      return EXIT_OURS;
+    }
+    return run_command(&p, argv + at);
+  }
+  if (dist) {
+    say("cannot find out where vrift is installed: /proc is not there");
+    return EXIT_OURS;
+  }
+  if (!strcmp(argv[1], "help")) { /* help COMMAND is COMMAND --help */
+    char *swapped[] = {argv[2], "--help", NULL};
+    if (!strcmp(argv[2], "run")) return fputs(run_help, stdout), 0;
+    return run_java(&p, 2, swapped);
+  }
+  return run_java(&p, argc - 1, argv + 1);
+}

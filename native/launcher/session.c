@@ -1,0 +1,193 @@
+/* The connection of a command to its project's daemon. It never holds the command up: 50 ms before the start, nothing while it runs. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <fcntl.h>
+#include <unistd.h>
+#include "launcher.h"
+
+enum { REQUEST_SESSION = 1, REQUEST_SYNC = 2, REQUEST_END = 3 };
+
+void session_init(struct session *s) {
+  memset(s, 0, sizeof *s);
+  s->fd = -1;
+}
+
+static void drop(struct session *s, int64_t retry_in) {
+  if (s->fd >= 0) close(s->fd);
+  s->fd = -1;
+  s->state = SESSION_NONE;
+  s->in.have = s->in.skip = 0;
+  s->next_try = now_ms() + retry_in;
+}
+
+/* Connects and sends SESSION (and SYNC). 0, or -errno. */
+static int ask(struct session *s, const struct places *p, const char *command, int sync) {
+  char payload[3 * TEXT_MAX + 128] = "", number[32], shortened[1024];
+  int fd = wire_connect(p->project_run, "vdir_d.sock", &s->daemon);
+  if (fd < 0) return fd;
+  snprintf(number, sizeof number, "%d", (int)getpid());
+  snprintf(shortened, sizeof shortened, "%s", command);
+  wire_put(payload, sizeof payload, "pid", number);
+  wire_put(payload, sizeof payload, "command", shortened);
+  int r = wire_send(fd, VR_OP_SESSION, REQUEST_SESSION, payload);
+  if (r == 0 && sync) r = wire_send(fd, VR_OP_SYNC, REQUEST_SYNC, "");
+  if (r < 0) {
+    close(fd);
+    return r;
+  }
+  s->fd = fd;
+  s->state = SESSION_ASKED;
+  s->since = now_ms();
+  return 0;
+}
+
+/* Looks at one answer. -1: the daemon refuses. */
+static int took(struct session *s, const struct frame *f) {
+  if (f->opcode != VR_OP_OK) return f->request == REQUEST_SESSION ? -1 : 0;
+  if (f->request == REQUEST_SESSION) {
+    s->state = SESSION_UP;
+    s->ever = 1;
+  } else if (f->request == REQUEST_SYNC && wire_field(f, "drain", s->drain, sizeof s->drain) < 0) {
+    s->drain[0] = 0;
+  }
+  return 0;
+}
+
+/* 1: the process is stopped (SIGSTOP): it is not going to answer. */
+static int is_stopped(pid_t pid) {
+  char name[64], text[512];
+  snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
+  int fd = open(name, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (n <= 0) return 0;
+  text[n] = 0;
+  char *end = strrchr(text, ')');
+  return end && (end[1] == ' ') && (end[2] == 'T' || end[2] == 't');
+}
+
+void session_first(struct session *s, const struct places *p, const char *command) {
+  int64_t deadline = now_ms() + ANSWER_MS;
+  struct frame f;
+  s->next_open = now_ms();
+  int r = ask(s, p, command, 1);
+  if (r < 0) {
+    if (r == -EPERM) say("the daemon of this project belongs to another user; running natively");
+    s->next_try = now_ms() + RETRY_MS;
+    return;
+  }
+  while (s->state != SESSION_UP || !s->drain[0]) {
+    r = is_stopped(s->daemon) ? 0 : wire_wait(s->fd, &s->in, &f, deadline);
+    if (r == 1) {
+      if (took(s, &f) < 0) r = -1;
+      if (f.request == REQUEST_SYNC) break;
+    }
+    if (r < 0) drop(s, RETRY_MS);
+    if (r <= 0) break;
+  }
+  s->next_open = now_ms() + REOPEN_MS;
+}
+
+/* A `stop` is in force: nothing is started until the next explicit command. */
+static int stopped(const struct places *p) {
+  char name[TEXT_MAX + 32];
+  struct stat st;
+  snprintf(name, sizeof name, "%s/stopped", p->run);
+  if (lstat(name, &st) == 0) return 1;
+  snprintf(name, sizeof name, "%s/stopped", p->project_run);
+  return lstat(name, &st) == 0;
+}
+
+void session_step(struct session *s, const struct places *p, const char *command) {
+  struct frame f;
+  int r;
+  if (s->fd >= 0) {
+    while ((r = wire_take(s->fd, &s->in, &f)) == 1) {
+      if (took(s, &f) < 0) {
+        r = -1;
+        break;
+      }
+    }
+    if (r < 0) drop(s, RETRY_MS);
+    else if (s->state == SESSION_ASKED && now_ms() - s->since > SESSION_ANSWER_MS) drop(s, RETRY_MS);
+    return;
+  }
+  if (now_ms() < s->next_try) return;
+  s->next_try = now_ms() + RETRY_MS;
+  if (ask(s, p, command, 0) == 0) return;
+  if (now_ms() >= s->next_open && !stopped(p)) {
+    open_in_background(p);
+    s->next_open = now_ms() + REOPEN_MS;
+  }
+}
+
+int session_timeout(const struct session *s) {
+  if (s->state == SESSION_UP) return -1;
+  if (s->state == SESSION_ASKED) return SESSION_ANSWER_MS;
+  int64_t left = s->next_try - now_ms();
+  return left < 0 ? 0 : (int)left;
+}
+
+/* The number behind "key": in a JSON object of our own, or -1. */
+static int64_t json_number(const char *json, const char *key) {
+  char pattern[64];
+  snprintf(pattern, sizeof pattern, "\"%s\":", key);
+  const char *p = strstr(json, pattern);
+  return p ? strtoll(p + strlen(pattern), NULL, 10) : -1;
+}
+
+/* Prints the strings of the array behind "key":, one a line. Control characters are shown as ?. */
+static void json_strings(const char *json, const char *key, const char *headline) {
+  char pattern[64];
+  snprintf(pattern, sizeof pattern, "\"%s\":[", key);
+  const char *p = strstr(json, pattern);
+  if (!p) return;
+  p += strlen(pattern);
+  int first = 1;
+  while (*p == '"' || *p == ',' || *p == ' ') {
+    if (*p != '"') {
+      p++;
+      continue;
+    }
+    if (first) say("%s", headline);
+    first = 0;
+    fputs("vrift:   ", stderr);
+    for (p++; *p && *p != '"'; p++) {
+      if (*p == '\\' && p[1] == 'u' && strlen(p) > 5) {
+        fputc('?', stderr);
+        p += 5;
+      } else {
+        if (*p == '\\' && p[1]) p++;
+        fputc((unsigned char)*p < 0x20 ? '?' : *p, stderr);
+      }
+    }
+    fputc('\n', stderr);
+    if (*p == '"') p++;
+  }
+}
+
+void session_end(struct session *s, int verify, struct outcome *out) {
+  static char json[sizeof s->in.bytes + 1];
+  out->loads = out->verify_diffs = -1;
+  if (s->fd < 0) return;
+  int64_t deadline = now_ms() + (verify ? END_VERIFY_MS : END_MS);
+  struct frame f;
+  if (s->state == SESSION_UP && !is_stopped(s->daemon) && wire_send(s->fd, VR_OP_SESSION_END, REQUEST_END, "") == 0) {
+    int r;
+    while ((r = wire_wait(s->fd, &s->in, &f, deadline)) == 1 && f.request != REQUEST_END) {
+    }
+    if (r == 1 && f.opcode == VR_OP_OK) {
+      memcpy(json, f.payload, f.length);
+      json[f.length] = 0;
+      json_strings(json, "rolled_back", "a program died while it wrote these files; they were rolled back (see `vrift salvage list`):");
+      out->loads = json_number(json, "loads");
+      out->verify_diffs = json_number(json, "verify_diffs");
+    }
+  }
+  drop(s, 0);
+}

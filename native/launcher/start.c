@@ -1,0 +1,206 @@
+/* Starting vriftd: by any number of starters at once, exactly one does it. Order for a starter: connect; else take the start lock;
+ * connect again; start; wait for its ready byte; let go. vriftd itself holds another lock for its life. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "launcher.h"
+
+#define LOG_MAX (1 << 20) /* bytes; then the log is turned over once */
+#define READY_FD 3
+#define STEP_MS 10
+extern char **environ;
+
+int jvm_command(const struct places *p, const char *argv[JVM_ARGS], char (*store)[TEXT_MAX + 64]) {
+  static const char *const fixed[] = {
+      "-XX:+UseSerialGC", "-Xms4m", "-Xmx64m", "-Xss512k", "-XX:-UsePerfData", "-XX:+DisableAttachMechanism", "-Xlog:disable",
+      "-XX:+ExitOnOutOfMemoryError", "-Dstdout.encoding=UTF-8", "-Dstderr.encoding=UTF-8"};
+  int n = 0;
+  snprintf(store[0], sizeof store[0], "%s/java", p->dist);
+  snprintf(store[1], sizeof store[1], "-XX:SharedArchiveFile=%s/vrift.jsa", p->dist);
+  snprintf(store[2], sizeof store[2], "-Dvrift.home=%s", p->dist);
+  snprintf(store[3], sizeof store[3], "%s/vrift.jar", p->dist);
+  argv[n++] = store[0];
+  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) argv[n++] = fixed[i];
+  argv[n++] = store[1];
+  argv[n++] = store[2];
+  return n;
+}
+
+/* Variables a daemon may see. LD_*, JAVA_* and the clients' own are not among them. */
+static int daemon_keeps(const char *e) {
+  static const char *const keep[] = {"HOME=", "PATH=", "USER=", "LOGNAME=", "TMPDIR=", "XDG_", "VRIFT_", "TZ=", NULL};
+  static const char *const drop[] = {"VRIFT_ROOT=",   "VRIFT_PROJECT_RUN=", "VRIFT_SYNC=", "VRIFT_VERIFY=",
+                                     "VRIFT_VERIFY_LOG=", "VRIFT_TRACE=", NULL};
+  for (int i = 0; drop[i]; i++)
+    if (!strncmp(e, drop[i], strlen(drop[i]))) return 0;
+  for (int i = 0; keep[i]; i++)
+    if (!strncmp(e, keep[i], strlen(keep[i]))) return 1;
+  return 0;
+}
+
+static void become_plain(int log, int ready) {
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) _exit(125);
+  int high = ready < 0 ? -1 : fcntl(ready, F_DUPFD, 10);
+  dup2(null, 0);
+  dup2(log >= 0 ? log : null, 1);
+  dup2(log >= 0 ? log : null, 2);
+  if (high >= 0) dup2(high, READY_FD);
+  syscall(SYS_close_range, high >= 0 ? READY_FD + 1 : 3, ~0u, 0);
+  struct sigaction dfl = {.sa_handler = SIG_DFL};
+  for (int s = 1; s < NSIG; s++) sigaction(s, &dfl, NULL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void raise_limits(void) {
+  static const int which[] = {RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_STACK, RLIMIT_NPROC};
+  for (size_t i = 0; i < sizeof which / sizeof *which; i++) {
+    struct rlimit l;
+    if (which[i] == RLIMIT_STACK) continue; /* it changes the layout of the address space; the JVM sets its own stacks */
+    if (getrlimit(which[i], &l) == 0 && l.rlim_cur != l.rlim_max) {
+      l.rlim_cur = l.rlim_max;
+      setrlimit(which[i], &l);
+    }
+  }
+  setpriority(PRIO_PROCESS, 0, 0);
+}
+
+static int open_log(const struct places *p) {
+  char name[TEXT_MAX + 32], old[TEXT_MAX + 32];
+  struct stat st;
+  if (!p->log_dir[0]) return -1;
+  snprintf(name, sizeof name, "%s/vriftd.log", p->log_dir);
+  if (lstat(name, &st) == 0 && st.st_size > LOG_MAX) {
+    snprintf(old, sizeof old, "%s/vriftd.log.1", p->log_dir);
+    rename(name, old);
+  }
+  return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* Starts vriftd as a child in its own session. Read end of its ready pipe, or -errno. */
+static int spawn_vriftd(const struct places *p) {
+  int ready[2];
+  if (pipe2(ready, O_CLOEXEC) < 0) return -errno;
+  pid_t pid = fork();
+  if (pid < 0) {
+    close(ready[0]);
+    close(ready[1]);
+    return -EAGAIN;
+  }
+  if (pid > 0) {
+    close(ready[1]);
+    return ready[0];
+  }
+  static char store[JVM_STORE][TEXT_MAX + 64];
+  const char *argv[JVM_ARGS];
+  int n = jvm_command(p, argv, store);
+  argv[n++] = "-jar";
+  argv[n++] = store[3];
+  argv[n++] = "vriftd";
+  argv[n++] = "--run-dir";
+  argv[n++] = p->run;
+  argv[n++] = "--ready-fd";
+  argv[n++] = "3";
+  argv[n] = NULL;
+  static char *env[512];
+  int e = 0;
+  for (char **v = environ; *v && e < 500; v++)
+    if (daemon_keeps(*v)) env[e++] = *v;
+  env[e++] = "LC_ALL=C.UTF-8"; /* how Java decodes its arguments */
+  env[e++] = "MALLOC_ARENA_MAX=2";
+  env[e] = NULL;
+  setsid();
+  become_plain(open_log(p), ready[1]);
+  raise_limits();
+  umask(077);
+  if (chdir("/") < 0) _exit(125);
+  execve(argv[0], (char **)argv, env);
+  dprintf(2, "vrift: cannot start %s: %s\n", argv[0], strerror(errno));
+  _exit(127);
+}
+
+/* 1: the daemon wrote its ready byte before the deadline. */
+static int wait_ready(int fd, int64_t deadline) {
+  char c = 0;
+  for (;;) {
+    int64_t left = deadline - now_ms();
+    if (left <= 0) return 0;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, (int)left) > 0) return read(fd, &c, 1) == 1 && c == 'R';
+  }
+}
+
+/* Connects to vriftd, starting it if need be. Descriptor or -1. */
+static int reach_vriftd(const struct places *p, int64_t deadline, int may_start) {
+  char lock[TEXT_MAX + 32];
+  snprintf(lock, sizeof lock, "%s/vriftd.start", p->run);
+  int failures = 0;
+  while (now_ms() < deadline && failures < 3) {
+    int fd = wire_connect(p->run, "vriftd.sock", NULL);
+    if (fd >= 0) return fd;
+    if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN) return -1;
+    if (!may_start) return -1;
+    int l = fd == -EAGAIN ? -1 : open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (l >= 0 && flock(l, LOCK_EX | LOCK_NB) == 0) {
+      fd = wire_connect(p->run, "vriftd.sock", NULL);
+      if (fd < 0) {
+        int ready = spawn_vriftd(p);
+        if (ready < 0 || !wait_ready(ready, deadline)) failures++;
+        if (ready >= 0) close(ready);
+      }
+      close(l);
+      if (fd >= 0) return fd;
+      continue;
+    }
+    if (l >= 0) close(l);
+    poll(NULL, 0, STEP_MS);
+  }
+  return -1;
+}
+
+int ensure_vriftd(const struct places *p, int64_t deadline) {
+  int fd = reach_vriftd(p, deadline, 1);
+  if (fd < 0) return -1;
+  close(fd);
+  return 0;
+}
+
+static void ask_open(const struct places *p) {
+  static struct inbox in;
+  char payload[3 * TEXT_MAX + 64] = "", mark[TEXT_MAX + 32];
+  int64_t deadline = now_ms() + START_MS;
+  struct stat st;
+  snprintf(mark, sizeof mark, "%s/stopped", p->run);
+  if (lstat(mark, &st) == 0) return;
+  int fd = reach_vriftd(p, deadline, 1);
+  if (fd < 0 || wire_put(payload, sizeof payload, "root", p->root)) return;
+  struct frame f;
+  if (wire_send(fd, VR_OP_OPEN, 1, payload) == 0) wire_wait(fd, &in, &f, deadline);
+  close(fd);
+}
+
+void open_in_background(const struct places *p) {
+  pid_t pid = fork();
+  if (pid < 0) return;
+  if (pid == 0) {
+    if (fork() != 0) _exit(0); /* the grandchild belongs to init: nobody's wait() sees it */
+    setsid();
+    become_plain(-1, -1);
+    ask_open(p);
+    _exit(0);
+  }
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+  }
+}
