@@ -1,0 +1,217 @@
+/* Placing a staged file at its target: the decisions of commit and promotion. See vr_stage.h.
+ *
+ * The rule behind every branch: end in the state that the same program, and whoever changed the target meanwhile, would have left
+ * natively; where that cannot be known, keep both contents (one of them in salvage). */
+#define _GNU_SOURCE
+#include <sys/mman.h>
+#include "vr_stage.h"
+
+#define CHUNK 65536u           /* bytes compared or copied at a time */
+#define COPY_MAX 0x40000000u   /* bytes asked of one copy_file_range */
+#define RENAME_NOREPLACE_FLAG 1u
+
+struct sight { /* what lies at the target and in staging */
+  struct statx target, staging;
+  int present, staged; /* each: 1 it is there */
+};
+
+static int is_inode(const struct statx *st, const struct vr_staged *r, uint64_t ino) {
+  return st->stx_ino == ino && vr_statx_dev(st) == r->parent_dev;
+}
+
+static int look(const struct vr_stage_place *p, const struct vr_staged *r, struct sight *s) {
+  int e = vr_statx(p->root_fd, p->name, AT_SYMLINK_NOFOLLOW, &s->staging);
+  s->staged = e == 0 && is_inode(&s->staging, r, r->staging_ino) && S_ISREG(s->staging.stx_mode);
+  /* The target second: whoever else places the file moves it from staging to target, so one of the two looks sees it. */
+  e = vr_statx(p->parent_fd, p->base, AT_SYMLINK_NOFOLLOW, &s->target);
+  if (e && e != -ENOENT) return e;
+  s->present = e == 0;
+  return 0;
+}
+
+static void name_both(const struct vr_stage_place *p, const struct vr_staged *r, struct vr_intent *in) {
+  vr_intent_init(in);
+  vr_intent_slot(in, vr_slot(r->path_hash));
+  vr_intent_slot(in, vr_slot(r->parent_hash));
+  if (p->name_g) vr_intent_slot(in, 0);
+  in->ino[0] = r->staging_ino;
+  in->ino[1] = r->old_ino;
+}
+
+int vr_stage_copy(int from, int to) {
+  int64_t at_in = 0, at_out = 0;
+  for (;;) {
+    long n = vr_sys6(SYS_copy_file_range, from, (long)&at_in, to, (long)&at_out, COPY_MAX, 0);
+    if (n == 0) {
+      struct statx st; /* some filesystems answer 0 for what they cannot copy */
+      if (vr_fstatx(from, &st) || (int64_t)st.stx_size <= at_in) return 0;
+      break;
+    }
+    if (n == -EINTR) continue;
+    if (n == -ENOSPC || n == -EDQUOT || n == -EIO || n == -EFBIG) return (int)n;
+    if (n < 0) break;
+  }
+  long scratch = vr_sys6(SYS_mmap, 0, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (scratch < 0 && scratch > -4096) return (int)scratch;
+  long result = 0;
+  for (int64_t at = at_in;;) {
+    long n = vr_pread(from, (void *)scratch, CHUNK, at);
+    if (n == -EINTR) continue;
+    if (n <= 0) {
+      result = n;
+      break;
+    }
+    for (long done = 0; done < n;) {
+      long w = vr_pwrite(to, (char *)scratch + done, (size_t)(n - done), at + done);
+      if (w == -EINTR) continue;
+      if (w <= 0) {
+        result = w ? w : -EIO;
+        goto out;
+      }
+      done += w;
+    }
+    at += n;
+  }
+out:
+  vr_sys6(SYS_munmap, scratch, CHUNK, 0, 0, 0, 0);
+  return (int)result;
+}
+
+int vr_stage_same(int a, int b, uint64_t size) {
+  if (!size) return 1;
+  long scratch = vr_sys6(SYS_mmap, 0, 2 * CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (scratch < 0 && scratch > -4096) return 0;
+  uint8_t *one = (uint8_t *)scratch, *two = one + CHUNK;
+  int same = 1;
+  for (uint64_t at = 0; same && at < size;) {
+    size_t want = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
+    long n = vr_pread(a, one, want, (int64_t)at), m = vr_pread(b, two, want, (int64_t)at);
+    same = n == (long)want && m == n && !memcmp(one, two, want);
+    at += want;
+  }
+  vr_sys6(SYS_munmap, scratch, 2 * CHUNK, 0, 0, 0, 0);
+  return same;
+}
+
+static int no_xattrs(int fd) { return vr_sys6(SYS_flistxattr, fd, 0, 0, 0, 0, 0) == 0; }
+
+/* A rewrite with the same bytes: natively nothing but the file's times would move, and the directory's would not (a make rule
+ * `out/%.o: %.c out` converges only then). So set the times and drop the staging file. Returns SAME, or 0: not the same. */
+static int put_same(struct vr_stage_place *p, const struct vr_staged *r, const struct sight *s) {
+  const struct statx *t = &s->target, *g = &s->staging;
+  if (t->stx_size != g->stx_size || t->stx_mode != g->stx_mode || t->stx_uid != g->stx_uid || t->stx_gid != g->stx_gid || t->stx_nlink != 1)
+    return 0;
+  const int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOATIME | O_NONBLOCK;
+  int from = vr_openat(p->root_fd, p->name, flags, 0);
+  if (from < 0) return 0;
+  int to = vr_openat(p->parent_fd, p->base, flags, 0), done = 0;
+  struct statx now;
+  if (to >= 0 && vr_fstatx(to, &now) == 0 && is_inode(&now, r, r->old_ino) && no_xattrs(from) && vr_stage_same(from, to, g->stx_size)) {
+    struct timespec times[2] = {{0, UTIME_OMIT}, {g->stx_mtime.tv_sec, g->stx_mtime.tv_nsec}};
+    if ((g->stx_mask & STATX_BTIME) && (g->stx_atime.tv_sec != g->stx_btime.tv_sec || g->stx_atime.tv_nsec != g->stx_btime.tv_nsec))
+      times[0] = (struct timespec){g->stx_atime.tv_sec, g->stx_atime.tv_nsec}; /* the program set it (cp -p) */
+    struct vr_intent in;
+    name_both(p, r, &in);
+    int record = vr_mutation_begin(p->board, &in, VR_BOARD_KIND_OP, p->pid, p->tid);
+    done = vr_sys6(SYS_utimensat, to, 0, (long)times, 0, 0, 0) == 0;
+    vr_mutation_end(p->board, record);
+  }
+  if (to >= 0) vr_close(to);
+  vr_close(from);
+  if (!done) return 0;
+  vr_unlinkat(p->root_fd, p->name, 0);
+  return VR_STAGE_SAME;
+}
+
+/* A readable descriptor on the owner's file, also when its name is gone or its mode forbids reading. */
+static int open_own(const struct vr_stage_place *p, const struct sight *s, int fd) {
+  if (s->staged) {
+    int from = vr_openat(p->root_fd, p->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (from >= 0) return from;
+  }
+  char link[32] = "/proc/self/fd/";
+  char digits[12];
+  int n = 0, at = 14;
+  for (unsigned v = (unsigned)fd; v || !n; v /= 10) digits[n++] = (char)('0' + v % 10);
+  while (n) link[at++] = digits[--n];
+  link[at] = 0;
+  int from = vr_openat(AT_FDCWD, link, O_RDONLY | O_CLOEXEC, 0);
+  struct statx st;
+  if (from != -EACCES || vr_fstatx(fd, &st)) return from;
+  vr_sys6(SYS_fchmod, fd, (st.stx_mode & 07777) | 0400, 0, 0, 0, 0);
+  from = vr_openat(AT_FDCWD, link, O_RDONLY | O_CLOEXEC, 0);
+  vr_sys6(SYS_fchmod, fd, st.stx_mode & 07777, 0, 0, 0, 0);
+  return from;
+}
+
+/* The rename is not possible (mount point, links, no room for a name, staging file removed): into the real file, as natively. */
+static int put_copy(struct vr_stage_place *p, const struct vr_staged *r, const struct sight *s, int fd) {
+  struct statx own;
+  int from = open_own(p, s, fd), e = from;
+  if (from >= 0) e = vr_fstatx(from, &own);
+  if (e >= 0) {
+    struct vr_intent in;
+    name_both(p, r, &in);
+    int record = vr_mutation_begin(p->board, &in, VR_BOARD_KIND_OP, p->pid, p->tid);
+    int flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_TRUNC | (s->present ? 0 : O_CREAT);
+    int to = vr_openat(p->parent_fd, p->base, flags, own.stx_mode & 07777);
+    e = to;
+    if (to >= 0) {
+      e = vr_stage_copy(from, to);
+      if (!s->present) vr_sys6(SYS_fchmod, to, own.stx_mode & 07777, 0, 0, 0, 0); /* the umask was applied once already */
+      int closed = vr_close(to);
+      if (e == 0 && closed < 0 && closed != -EINTR) e = closed;
+    }
+    vr_mutation_end(p->board, record);
+  }
+  if (from >= 0) vr_close(from);
+  if (e < 0) {
+    if (s->staged) vr_salvage_move(p, r);
+    return e;
+  }
+  if (s->staged) vr_unlinkat(p->root_fd, p->name, 0);
+  return VR_STAGE_COPIED;
+}
+
+static int put_rename(struct vr_stage_place *p, const struct vr_staged *r, const struct sight *s, int keep_old) {
+  struct vr_intent in;
+  name_both(p, r, &in);
+  int record = vr_mutation_begin(p->board, &in, VR_BOARD_KIND_OP, p->pid, p->tid);
+  if (keep_old) vr_salvage_keep_old(p, r);
+  unsigned flags = s->present ? 0 : RENAME_NOREPLACE_FLAG;
+  int e = vr_renameat2(p->root_fd, p->name, p->parent_fd, p->base, flags);
+  if (e == -EINVAL && flags) e = vr_renameat2(p->root_fd, p->name, p->parent_fd, p->base, 0);
+  if (e && keep_old) { /* or a copy into the real file would reach the old version through its second name */
+    char old[VR_SALVAGE_PATH_MAX];
+    vr_salvage_name((const char *)r->path, r->path_len, 0, 0, old);
+    vr_unlinkat(p->root_fd, old, 0);
+  }
+  vr_mutation_end(p->board, record);
+  return e;
+}
+
+int vr_stage_put(struct vr_stage_place *p, const struct vr_staged *r, int fd, enum vr_stage_how how, int64_t old_mtime) {
+  for (int round = 0;; round++) {
+    struct sight s;
+    int e = look(p, r, &s);
+    if (e) return e;
+    if (s.present && is_inode(&s.target, r, r->staging_ino)) return VR_STAGE_PLACED; /* somebody promoted it */
+    if (!s.staged && fd < 0) return -ENOENT;
+    int taken = r->old_ino ? !s.present || !is_inode(&s.target, r, r->old_ino) : s.present && !S_ISREG(s.target.stx_mode);
+    if (taken) { /* natively our descriptor would now be on an unlinked file */
+      if (fd < 0) return -ESTALE;
+      e = s.staged ? vr_salvage_move(p, r) : 0;
+      return e ? e : VR_STAGE_LOST;
+    }
+    if (how == VR_STAGE_LOCK && s.present) return -EBUSY;
+    if (!s.staged || (s.present && s.target.stx_nlink > 1)) return fd < 0 || how != VR_STAGE_COMMIT ? -EBUSY : put_copy(p, r, &s, fd);
+    if (how == VR_STAGE_COMMIT && s.present && r->old_ino && put_same(p, r, &s) == VR_STAGE_SAME) return VR_STAGE_SAME;
+    int64_t mtime = s.target.stx_mtime.tv_sec * 1000000000ll + s.target.stx_mtime.tv_nsec;
+    int keep_old = s.present && (how != VR_STAGE_COMMIT || !r->old_ino || (old_mtime && mtime != old_mtime));
+    e = put_rename(p, r, &s, keep_old);
+    if (e == 0) return VR_STAGE_PLACED;
+    /* EEXIST, ENOENT: target or staging file changed between look and rename. */
+    if ((e == -EEXIST || e == -ENOENT) && round < 3) continue;
+    return fd < 0 || how != VR_STAGE_COMMIT ? e : put_copy(p, r, &s, fd);
+  }
+}

@@ -1,0 +1,124 @@
+/* Commit: the last reference to a staged file goes, so the file is placed: rename first, then close (a reader who was told of the
+ * close must see the file). See docs/DESIGN and vr_stage_put.c for what "placed" means when the target changed meanwhile. */
+#include <string.h>
+#include "staging.h"
+
+#define TAKE_WAIT_NS 50000   /* between looks at a slot that another thread works on */
+#define TAKE_WAITS 1000      /* 50 ms in all, then go on without it */
+#define RENAME_NOREPLACE_FLAG 1u
+
+int stage_slot_take(struct stage_slot *slot) {
+  for (int i = 0; i <= TAKE_WAITS; i++) {
+    uint32_t was = SLOT_ACTIVE;
+    if (__atomic_compare_exchange_n(&slot->state, &was, SLOT_BUSY, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+      if (slot->pid == shim.pid) return 1;
+      __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
+      return 0;
+    }
+    if (was == SLOT_FREE || slot->pid != shim.pid) return 0;
+    struct timespec pause = {0, TAKE_WAIT_NS};
+    vr_sys6(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+  }
+  return 0;
+}
+
+void stage_slot_free(struct stage_slot *slot) {
+  slot->fd = -1;
+  __atomic_store_n(&slot->state, SLOT_FREE, __ATOMIC_RELEASE);
+  __atomic_fetch_sub(&stage_used, 1, __ATOMIC_SEQ_CST);
+}
+
+void stage_decimal(char *at, uint32_t value) {
+  char digits[12];
+  int n = 0;
+  do digits[n++] = (char)('0' + value % 10);
+  while ((value /= 10) != 0);
+  while (n) *at++ = digits[--n];
+  *at = 0;
+}
+
+void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot) {
+  place->root = shim.root;
+  place->board = &slot->board;
+  place->pid = (uint32_t)shim.pid;
+  place->tid = (uint32_t)vr_sys6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+  place->name_g = shim_need_unsatisfied();
+  place->root_fd = place->parent_fd = -1;
+}
+
+static int is_ours(const struct stage_slot *slot, int fd) {
+  struct statx st;
+  return vr_fstatx(fd, &st) == 0 && st.stx_ino == slot->record.staging_ino && vr_statx_dev(&st) == slot->record.parent_dev;
+}
+
+/* No descriptor is free (EMFILE): by path names. The checks are the same, their result can be overtaken by a rename of the parent. */
+static __attribute__((noinline)) int put_without_descriptors(struct stage_slot *slot, struct vr_stage_place *place) {
+  char from[SHIM_PATH_MAX], to[SHIM_PATH_MAX];
+  const struct vr_staged *r = &slot->record;
+  if (shim.root_len + VR_STAGE_NAME_MAX + r->path_len + 2u > sizeof to) return -ENAMETOOLONG;
+  memcpy(from, shim.root, shim.root_len);
+  from[shim.root_len] = '/';
+  memcpy(to, from, shim.root_len + 1u);
+  strcpy(from + shim.root_len + 1, place->name);
+  memcpy(to + shim.root_len + 1, r->path, r->path_len);
+  uint32_t end = shim.root_len + 1u + r->path_len, slash = end;
+  to[end] = 0;
+  while (to[slash] != '/') slash--;
+  struct statx parent, target;
+  to[slash] = 0;
+  int e = vr_statx(AT_FDCWD, to, AT_SYMLINK_NOFOLLOW, &parent);
+  to[slash] = '/';
+  if (e) return e;
+  if (parent.stx_ino != r->parent_ino || vr_statx_dev(&parent) != r->parent_dev) return -ESTALE;
+  e = vr_statx(AT_FDCWD, to, AT_SYMLINK_NOFOLLOW, &target);
+  if (e == 0 && target.stx_ino == r->staging_ino) return VR_STAGE_PLACED;
+  if (e && e != -ENOENT) return e;
+  if (r->old_ino ? e || target.stx_ino != r->old_ino || target.stx_nlink != 1 : !e) return -ESTALE;
+  struct vr_intent in;
+  vr_intent_init(&in);
+  vr_intent_slot(&in, vr_slot(r->path_hash));
+  vr_intent_slot(&in, vr_slot(r->parent_hash));
+  if (place->name_g) vr_intent_slot(&in, 0);
+  int record = vr_mutation_begin(&slot->board, &in, VR_BOARD_KIND_OP, place->pid, place->tid);
+  int done = vr_renameat2(AT_FDCWD, from, AT_FDCWD, to, e ? RENAME_NOREPLACE_FLAG : 0);
+  vr_mutation_end(&slot->board, record);
+  return done ? done : VR_STAGE_PLACED;
+}
+
+/* Places the file of a slot that is ours. Returns vr_stage_result or -errno, which close reports. */
+static int put(struct stage_slot *slot, int fd) {
+  struct vr_stage_place place;
+  stage_place_init(&place, slot);
+  int done = vr_stage_find(&place, &slot->record, fd);
+  if (done == 0) {
+    done = vr_stage_put(&place, &slot->record, fd, VR_STAGE_COMMIT, slot->old_mtime);
+  } else if (done == -EMFILE || done == -ENFILE) {
+    done = put_without_descriptors(slot, &place);
+  } else {
+    /* The parent is gone or another directory: natively the file went with it. Its bytes are kept if they can be. */
+    if (place.root_fd >= 0) vr_salvage_move(&place, &slot->record);
+    done = VR_STAGE_LOST;
+  }
+  vr_stage_leave(&place);
+  return done;
+}
+
+int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)) {
+  struct stage_slot *slot = staged_index >= 0 && staged_index < STAGE_SLOTS ? &stage_slots[staged_index] : NULL;
+  if (!slot || shim_in_vfork_child() || slot->fd != fd || !stage_slot_take(slot)) return real_close(fd);
+  int saved = errno, done = VR_STAGE_LOST;
+  if (slot->fd != fd) { /* another thread promoted it, and the slot is another file's now */
+    __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
+    return real_close(fd);
+  }
+  if (is_ours(slot, fd)) done = put(slot, fd);
+  else vr_stage_promote_other(&slot->board, shim.root, slot->staged, (uint32_t)shim.pid, (uint32_t)shim.pid, 1); /* closed unseen, number reused */
+  vr_staged_free(&slot->board, slot->staged, slot->record.state);
+  shim_count(VR_STAT_COMMITTED);
+  stage_slot_free(slot);
+  errno = saved;
+  int result = real_close(fd);
+  if (done >= 0 || result != 0) return result;
+  errno = -done;
+  return -1;
+}

@@ -1,0 +1,313 @@
+/* Opening for writing through a staging file. Any doubt ends in "not staged": the caller then makes native's call, which also
+ * gives native's error. Nothing is visible to anybody before the record is published. */
+#include <linux/stat.h>
+#include <string.h>
+#include <sys/statfs.h>
+#include <sys/xattr.h>
+#include "staging.h"
+
+#define MOUNT_READONLY 1 /* ST_RDONLY, ST_SYNCHRONOUS of statfs.f_flags */
+#define MOUNT_SYNC 16
+#define FREE_MIN (64ull << 20) /* bytes that must be free beside the old version, or writing staged could fail where native would not */
+#define DIRECTORY_ODD (STATX_ATTR_COMPRESSED | STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_NODUMP | STATX_ATTR_ENCRYPTED)
+#define FILE_ODD (DIRECTORY_ODD | STATX_ATTR_VERITY | STATX_ATTR_DAX)
+
+struct stage_slot stage_slots[STAGE_SLOTS];
+uint32_t stage_used, stage_high;
+static uint64_t made_for; /* board id ^ pid for which the staging directory is known to exist */
+
+/* What open learned about the target. */
+struct target {
+  const char *rel;
+  char *scratch; /* SHIM_PATH_MAX bytes */
+  uint32_t len, parent_len;
+  uint64_t path_hash, parent_hash;
+  uint64_t parent_dev, parent_ino;
+  struct statx old;
+  int present;
+};
+
+static uint64_t mtime_ns(const struct statx *st) { return (uint64_t)st->stx_mtime.tv_sec * 1000000000u + st->stx_mtime.tv_nsec; }
+static pid_t tid(void) { return (pid_t)vr_sys6(SYS_gettid, 0, 0, 0, 0, 0, 0); }
+
+/* A live record that names the target's slot or inode: somebody writes there, so replacing the inode could lose his bytes. */
+static int someone_writes(uint64_t path_hash, uint64_t ino) {
+  uint16_t slot = (uint16_t)vr_slot(path_hash);
+  uint32_t high = __atomic_load_n(&shim.board.dyn->record_high, __ATOMIC_SEQ_CST);
+  if (high > VR_BOARD_RECORDS) high = VR_BOARD_RECORDS;
+  for (uint32_t i = 0; i < high; i++) {
+    const struct vr_record *r = &shim.board.records[i];
+    if (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != VR_BOARD_RECORD_LIVE) continue;
+    if (ino && (r->ino[0] == ino || r->ino[1] == ino)) return 1;
+    if (r->kind == VR_BOARD_KIND_OP) continue; /* over in a moment; commit looks at the target again */
+    for (int k = 0; k < 6; k++)
+      if (r->slots[k] == slot) return 1;
+  }
+  return 0;
+}
+
+/* Another staged file for the same path (not this record)? */
+static int staged_elsewhere(uint64_t path_hash, int but) {
+  uint32_t high = __atomic_load_n(&shim.board.dyn->staged_high, __ATOMIC_SEQ_CST);
+  if (high > VR_BOARD_STAGED) high = VR_BOARD_STAGED;
+  for (uint32_t i = 0; i < high; i++) {
+    const struct vr_staged *r = &shim.board.staged[i];
+    uint32_t kind = VR_STAGED_STATE(__atomic_load_n(&r->state, __ATOMIC_SEQ_CST));
+    if ((int)i != but && (kind == VR_BOARD_STAGED_LIVE || kind == VR_BOARD_STAGED_PROMOTED) && r->path_hash == path_hash) return 1;
+  }
+  return 0;
+}
+
+static int no_default_acl(int fd) {
+  char link[32] = "/proc/self/fd/";
+  int at = 14, n = 0;
+  char digits[12];
+  for (unsigned v = (unsigned)fd; v || !n; v /= 10) digits[n++] = (char)('0' + v % 10);
+  while (n) link[at++] = digits[--n];
+  link[at] = 0;
+  long e = vr_sys6(SYS_getxattr, (long)link, (long)"system.posix_acl_default", 0, 0, 0, 0);
+  return e == -ENODATA || e == -EOPNOTSUPP;
+}
+
+/* The parent must be one in which a file moved in by rename is the file that would have been made there. */
+static int parent_ok(int root, int parent, struct target *t) {
+  struct statx st;
+  struct statfs fs;
+  if (vr_fstatx(parent, &st) || !S_ISDIR(st.stx_mode) || (st.stx_mode & (S_ISGID | S_ISVTX)) || (st.stx_attributes & DIRECTORY_ODD)) return 0;
+  t->parent_dev = vr_statx_dev(&st);
+  t->parent_ino = st.stx_ino;
+  if (t->parent_dev != shim.board.header->root_dev || !no_default_acl(parent)) return 0;
+  if (vr_sys6(SYS_fstatfs, root, (long)&fs, 0, 0, 0, 0) || (fs.f_flags & (MOUNT_READONLY | MOUNT_SYNC))) return 0;
+  uint64_t old = t->present ? t->old.stx_size : 0;
+  return (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize >= FREE_MIN + old;
+}
+
+/* An existing target: native's permission (and ETXTBSY, leases, append-only) by opening it without O_TRUNC. */
+static int old_ok(int parent, const char *base, int flags, struct target *t) {
+  const struct statx *o = &t->old;
+  if (!(flags & O_TRUNC) || !S_ISREG(o->stx_mode) || o->stx_nlink != 1 || o->stx_uid != shim.board.header->uid || (o->stx_mode & 07000) ||
+      (o->stx_attributes & FILE_ODD) || vr_statx_dev(o) != shim.board.header->root_dev)
+    return 0;
+  int fd = vr_openat(parent, base, (flags & O_ACCMODE) | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0);
+  if (fd < 0) return 0;
+  struct statx now;
+  int ok = vr_fstatx(fd, &now) == 0 && now.stx_ino == o->stx_ino && vr_sys6(SYS_flistxattr, fd, 0, 0, 0, 0, 0) == 0;
+  vr_close(fd);
+  return ok;
+}
+
+static int new_ok(int parent, int flags, mode_t mode) {
+  if (!(flags & O_CREAT) || (mode & 07000)) return 0;
+  return vr_sys6(SYS_faccessat2, parent, (long)".", 2 /* W_OK */ | 1 /* X_OK */, AT_EACCESS, 0, 0) == 0;
+}
+
+static int target_ok(int root, struct target *t, int flags, mode_t mode) {
+  char parent_path[VR_STAGE_PATH_MAX];
+  const char *base;
+  t->parent_len = vr_stage_split(t->rel, t->len, &base);
+  memcpy(parent_path, t->rel, t->parent_len);
+  parent_path[t->parent_len] = 0;
+  int parent = vr_openat2(root, t->parent_len ? parent_path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, VR_STAGE_RESOLVE);
+  if (parent < 0) return 0;
+  int e = vr_statx(parent, base, AT_SYMLINK_NOFOLLOW, &t->old);
+  t->present = e == 0;
+  int ok = (e == 0 || e == -ENOENT) && parent_ok(root, parent, t) && (t->present ? old_ok(parent, base, flags, t) : new_ok(parent, flags, mode));
+  vr_close(parent);
+  return ok;
+}
+
+/* Makes the directories of name (a staging path): 0700, ours, without setgid or an inherited default ACL. .vrift itself must be there. */
+static int make_directories(int root, const char *name) {
+  char part[VR_STAGE_NAME_MAX];
+  uint32_t len = (uint32_t)strlen(name);
+  for (uint32_t i = sizeof ".vrift/"; i < len; i++) {
+    if (name[i] != '/') continue;
+    memcpy(part, name, i);
+    part[i] = 0;
+    int e = vr_mkdirat(root, part, 0700);
+    if (e && e != -EEXIST) return 0;
+    int fd = vr_openat2(root, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC, VR_STAGE_RESOLVE);
+    if (fd < 0) return 0;
+    struct statx st;
+    int ok = vr_fstatx(fd, &st) == 0 && st.stx_uid == shim.board.header->uid && vr_statx_dev(&st) == shim.board.header->root_dev;
+    if (ok && (st.stx_mode & 07777) != 0700) ok = vr_sys6(SYS_fchmod, fd, 0700, 0, 0, 0, 0) == 0;
+    if (ok && !no_default_acl(fd)) ok = vr_sys6(SYS_fremovexattr, fd, (long)"system.posix_acl_default", 0, 0, 0, 0) == 0;
+    vr_close(fd);
+    if (!ok) return 0;
+  }
+  return 1;
+}
+
+static int open_root(void) {
+  int root = vr_openat(AT_FDCWD, shim.root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  struct statx st;
+  if (root >= 0 && (vr_fstatx(root, &st) || st.stx_ino != shim.board.header->root_ino || vr_statx_dev(&st) != shim.board.header->root_dev)) {
+    vr_close(root);
+    return -1;
+  }
+  return root;
+}
+
+/* The staging file takes the lowest descriptor, as native's open would: nothing else of ours is open when it is made. Returns it; name is
+ * relative to the root. */
+static int create(const struct target *t, int flags, mode_t mode, const char *name) {
+  char *path = t->scratch;
+  if (shim.root_len + 2 + strlen(name) > SHIM_PATH_MAX) return -ENAMETOOLONG;
+  memcpy(path, shim.root, shim.root_len);
+  path[shim.root_len] = '/';
+  strcpy(path + shim.root_len + 1, name);
+  int how = (flags & ~(O_TRUNC | O_CREAT)) | O_CREAT | O_EXCL;
+  int fd = vr_openat(AT_FDCWD, path, how, t->present ? 0600 : mode);
+  if (fd < 0) return fd;
+  struct statx st;
+  int ok = vr_fstatx(fd, &st) == 0 && vr_statx_dev(&st) == shim.board.header->root_dev;
+  if (ok && t->present) {
+    if (st.stx_uid != t->old.stx_uid) ok = 0;
+    if (ok && st.stx_gid != t->old.stx_gid) ok = vr_sys6(SYS_fchown, fd, -1, t->old.stx_gid, 0, 0, 0) == 0;
+    if (ok && (t->old.stx_mode & 07777) != 0600) ok = vr_sys6(SYS_fchmod, fd, t->old.stx_mode & 07777, 0, 0, 0, 0) == 0;
+  }
+  if (ok) return fd;
+  vr_unlinkat(AT_FDCWD, path, 0);
+  vr_close(fd);
+  return -EPERM;
+}
+
+static void drop_file(const char *name, int fd) {
+  int root = open_root();
+  if (root >= 0) {
+    vr_unlinkat(root, name, 0);
+    vr_close(root);
+  }
+  vr_close(fd);
+}
+
+static struct stage_slot *slot_claim(void) {
+  for (int i = 0; i < STAGE_SLOTS; i++) {
+    uint32_t was = SLOT_FREE;
+    if (__atomic_load_n(&stage_slots[i].state, __ATOMIC_RELAXED) != SLOT_FREE && stage_slots[i].pid != shim.pid) {
+      stage_slot_free(&stage_slots[i]); /* the parent's, before a fork */
+    }
+    if (__atomic_compare_exchange_n(&stage_slots[i].state, &was, SLOT_BUSY, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+      stage_slots[i].pid = shim.pid;
+      uint32_t high = __atomic_load_n(&stage_high, __ATOMIC_RELAXED);
+      while (high < (uint32_t)i + 1 && !__atomic_compare_exchange_n(&stage_high, &high, (uint32_t)i + 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+      }
+      __atomic_fetch_add(&stage_used, 1, __ATOMIC_SEQ_CST);
+      return &stage_slots[i];
+    }
+  }
+  return NULL;
+}
+
+static void fill(struct vr_staged *r, const struct target *t, uint64_t ino, uint64_t stamp, uint32_t number) {
+  r->pid = (uint32_t)shim.pid;
+  r->time = vr_boot_ns();
+  r->path_hash = t->path_hash;
+  r->parent_hash = t->parent_hash;
+  r->staging_ino = ino;
+  r->old_ino = t->present ? t->old.stx_ino : 0;
+  r->parent_dev = t->parent_dev;
+  r->parent_ino = t->parent_ino;
+  r->fd = number;
+  r->flags = stage_is_product(t->rel, t->len) ? VR_BOARD_STAGED_PRODUCT : 0;
+  r->stamp = stamp;
+  r->path_len = (uint16_t)t->len;
+  r->reserved82 = 0;
+  memset(r->path, 0, sizeof r->path);
+  memcpy(r->path, t->rel, t->len);
+}
+
+/* Both records. 1: published. On 0 nothing is left on the board. */
+static int publish(struct stage_slot *slot, const struct target *t, uint64_t ino, uint64_t stamp, uint32_t number) {
+  struct vr_board *b = &slot->board;
+  uint32_t state;
+  int at = vr_staged_claim(b, (uint32_t)tid() % VR_BOARD_STAGED, &state);
+  if (at < 0) return 0;
+  fill(&b->staged[at], t, ino, stamp, number);
+  struct vr_intent in;
+  vr_intent_init(&in);
+  vr_intent_slot(&in, vr_slot(t->path_hash));
+  vr_intent_slot(&in, vr_slot(t->parent_hash));
+  in.ino[0] = ino;
+  in.ino[1] = t->present ? t->old.stx_ino : 0;
+  int held = vr_mutation_begin(b, &in, VR_BOARD_KIND_HELD, (uint32_t)shim.pid, (uint32_t)tid());
+  if (held < 0) {
+    vr_mutation_end(b, held);
+    vr_staged_free(b, (uint32_t)at, state);
+    return 0;
+  }
+  b->records[held].staged = (uint32_t)at + 1;
+  slot->held = held;
+  slot->staged = (uint32_t)at;
+  memcpy(&slot->record, &b->staged[at], sizeof slot->record);
+  slot->record.state = vr_staged_publish(b, (uint32_t)at);
+  slot->old_mtime = t->present ? (int64_t)mtime_ns(&t->old) : 0;
+  /* Two that open the same path at once: each publishes, then looks; at least one sees the other, and steps back. */
+  if (!staged_elsewhere(t->path_hash, at)) return 1;
+  vr_staged_free(b, (uint32_t)at, slot->record.state);
+  vr_held_release(b, held);
+  return 0;
+}
+
+static int stage(struct target *t, int flags, mode_t mode) {
+  const char *base;
+  uint64_t seed = shim.board.header->hash_seed;
+  t->path_hash = vr_hash64(t->rel, t->len, seed);
+  t->parent_hash = vr_hash64(t->rel, vr_stage_split(t->rel, t->len, &base), seed);
+  shim_stage_promote_rel(t->rel, (int)t->len);
+  if (staged_elsewhere(t->path_hash, -1) || someone_writes(t->path_hash, 0)) return -1;
+  int root = open_root();
+  if (root < 0) return -1;
+  char name[VR_STAGE_NAME_MAX];
+  uint64_t stamp = vr_boot_ns(), made = shim.board.header->board_id ^ (uint64_t)shim.pid;
+  uint32_t number = (uint32_t)root; /* the lowest free descriptor: the staging file's own number, unless another thread takes it */
+  vr_stage_name(shim.board.header->project_id, (uint32_t)shim.pid, number, stamp, name);
+  int ok = target_ok(root, t, flags, mode) && !(t->present && someone_writes(t->path_hash, t->old.stx_ino));
+  if (ok && __atomic_load_n(&made_for, __ATOMIC_RELAXED) != made) {
+    ok = make_directories(root, name);
+    if (ok) __atomic_store_n(&made_for, made, __ATOMIC_RELAXED);
+  }
+  vr_close(root);
+  struct stage_slot *slot = ok ? slot_claim() : NULL;
+  if (!slot) return -1;
+  int fd = create(t, flags, mode, name);
+  if (fd == -ENOENT) __atomic_store_n(&made_for, 0, __ATOMIC_RELAXED); /* somebody removed the directory: made anew next time */
+  struct statx st;
+  if (fd >= 0) {
+    slot->board = shim.board;
+    slot->fd = fd;
+    if (vr_fstatx(fd, &st) == 0 && publish(slot, t, st.stx_ino, stamp, number)) {
+      __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
+      shim_fd_opened_staged(fd, (int)(slot - stage_slots), slot->held);
+      return fd;
+    }
+    drop_file(name, fd);
+  }
+  stage_slot_free(slot);
+  return -1;
+}
+
+int shim_stage_open(int dirfd, const char *path, int flags, mode_t mode) {
+  if (shim.ready != 1 || !stage_flags_ok(flags)) {
+    errno = 0;
+    return -1;
+  }
+  char resolved[SHIM_PATH_MAX], rel[VR_STAGE_PATH_MAX];
+  struct target t = {.rel = rel, .scratch = resolved};
+  int len = shim_resolve(dirfd, path, resolved);
+  int fd = -1;
+  if (len > 0 && len < (int)sizeof rel && !shim_in_vfork_child() && stage_program_ok()) {
+    memcpy(rel, resolved, (size_t)len);
+    rel[len] = 0;
+    t.len = (uint32_t)len;
+    if (stage_name_ok(t.rel, t.len) && shim_want_board()) {
+      const struct vr_board_dyn *dyn = shim.board.dyn;
+      if (!__atomic_load_n(&dyn->no_stage, __ATOMIC_ACQUIRE) && !__atomic_load_n(&dyn->overflow, __ATOMIC_RELAXED) &&
+          vr_sys6(SYS_geteuid, 0, 0, 0, 0, 0, 0) == (long)shim.board.header->uid)
+        fd = stage(&t, flags, mode);
+      shim_count(fd >= 0 ? VR_STAT_STAGED : VR_STAT_STAGE_REFUSED);
+    }
+  }
+  errno = 0;
+  return fd;
+}

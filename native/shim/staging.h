@@ -1,0 +1,39 @@
+/* Staging inside the shim: what stage_*.c share. Nothing here is called by other files; theirs is shim.h. */
+#ifndef STAGING_H
+#define STAGING_H
+#include "shim.h"
+#include "vr_stage.h"
+
+/* One staged descriptor of this process. Found by scanning: there are few at a time. */
+enum { SLOT_FREE, SLOT_BUSY, SLOT_ACTIVE };
+struct stage_slot {
+  uint32_t state;    /* SLOT_*, atomic: BUSY belongs to whoever set it */
+  int fd;
+  pid_t pid;         /* a forked child has a copy of the table, and nothing of its own in it */
+  int held;          /* index of the HELD record */
+  uint32_t staged;   /* index of the staged record */
+  struct vr_staged record; /* our own copy: what others could overwrite on the board is not trusted */
+  int64_t old_mtime; /* ns, of the target at open; 0: it was absent */
+  struct vr_board board;
+};
+#define STAGE_SLOTS 64
+extern struct stage_slot stage_slots[STAGE_SLOTS] HIDDEN;
+extern uint32_t stage_used HIDDEN; /* slots not FREE; atomic */
+extern uint32_t stage_high HIDDEN; /* 1 + the highest slot ever used; atomic */
+
+/* stage_policy.c. 1: may be staged as far as its name (flags, program) says. */
+HIDDEN int stage_flags_ok(int flags);
+HIDDEN int stage_name_ok(const char *rel, uint32_t len);
+HIDDEN int stage_program_ok(void);
+HIDDEN int stage_is_product(const char *rel, uint32_t len);
+
+/* stage_commit.c */
+HIDDEN int stage_slot_take(struct stage_slot *slot);               /* ACTIVE to BUSY; waits, bounded, for another thread. 0: not ours (any more) */
+HIDDEN void stage_slot_free(struct stage_slot *slot);
+HIDDEN void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot);
+HIDDEN void stage_decimal(char *at, uint32_t value); /* with its NUL */
+/* stage_demote.c. 1: the descriptor is on the real file now. 0: nothing changed. */
+HIDDEN int stage_demote(struct stage_slot *slot, struct vr_stage_place *place);
+/* stage_promote.c: LOCK keeps the inode of an existing target. 1: the slot is free and the descriptor plain HELD. */
+HIDDEN int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync);
+#endif
