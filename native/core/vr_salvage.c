@@ -1,5 +1,4 @@
 /* The salvage area of a project: what a promotion or a rollback takes away from view. The daemon bounds it. */
-#define _GNU_SOURCE
 #include "vr_stage.h"
 
 #define SALVAGE_DIR ".vrift/salvage"

@@ -1,5 +1,4 @@
 /* Records, names and owners of staged files. See vr_stage.h. */
-#define _GNU_SOURCE
 #include "vr_stage.h"
 
 #define RETRY_TORN 4

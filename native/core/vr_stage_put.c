@@ -2,7 +2,6 @@
  *
  * The rule behind every branch: end in the state that the same program, and whoever changed the target meanwhile, would have left
  * natively; where that cannot be known, keep both contents (one of them in salvage). */
-#define _GNU_SOURCE
 #include <sys/mman.h>
 #include "vr_stage.h"
 

@@ -46,9 +46,9 @@ void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot) {
   place->root_fd = place->parent_fd = -1;
 }
 
-static int is_ours(const struct stage_slot *slot, int fd) {
+int stage_slot_is_here(const struct stage_slot *slot) {
   struct statx st;
-  return vr_fstatx(fd, &st) == 0 && st.stx_ino == slot->record.staging_ino && vr_statx_dev(&st) == slot->record.parent_dev;
+  return vr_fstatx(slot->fd, &st) == 0 && st.stx_ino == slot->record.staging_ino && vr_statx_dev(&st) == slot->record.parent_dev;
 }
 
 /* No descriptor is free (EMFILE): by path names. The checks are the same, their result can be overtaken by a rename of the parent. */
@@ -103,6 +103,17 @@ static int put(struct stage_slot *slot, int fd) {
   return done;
 }
 
+/* The descriptor was closed where we could not see it (a system call of the program's own), and its number may be another file's. What
+ * was closed is complete: it goes to its place by name. */
+void stage_slot_lost(struct stage_slot *slot) {
+  struct vr_stage_place place;
+  stage_place_init(&place, slot);
+  if (vr_stage_find(&place, &slot->record, -1) == 0) vr_stage_put(&place, &slot->record, -1, VR_STAGE_COMMIT, slot->old_mtime);
+  vr_stage_leave(&place);
+  vr_staged_free(&slot->board, slot->staged, slot->record.state);
+  stage_slot_free(slot);
+}
+
 int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)) {
   struct stage_slot *slot = staged_index >= 0 && staged_index < STAGE_SLOTS ? &stage_slots[staged_index] : NULL;
   if (!slot || shim_in_vfork_child() || slot->fd != fd || !stage_slot_take(slot)) return real_close(fd);
@@ -111,11 +122,14 @@ int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)) {
     __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
     return real_close(fd);
   }
-  if (is_ours(slot, fd)) done = put(slot, fd);
-  else vr_stage_promote_other(&slot->board, shim.root, slot->staged, (uint32_t)shim.pid, (uint32_t)shim.pid, 1); /* closed unseen, number reused */
-  vr_staged_free(&slot->board, slot->staged, slot->record.state);
-  shim_count(VR_STAT_COMMITTED);
-  stage_slot_free(slot);
+  if (stage_slot_is_here(slot)) {
+    done = put(slot, fd);
+    vr_staged_free(&slot->board, slot->staged, slot->record.state);
+    shim_count(VR_STAT_COMMITTED);
+    stage_slot_free(slot);
+  } else {
+    stage_slot_lost(slot);
+  }
   errno = saved;
   int result = real_close(fd);
   if (done >= 0 || result != 0) return result;

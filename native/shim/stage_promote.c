@@ -13,6 +13,11 @@ static void sync_parent(const struct vr_stage_place *place) {
 int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync) {
   if (!stage_slot_take(slot)) return 0;
   int saved = errno, demoted = 0;
+  if (!stage_slot_is_here(slot)) {
+    stage_slot_lost(slot);
+    errno = saved;
+    return 1;
+  }
   struct vr_stage_place place;
   stage_place_init(&place, slot);
   struct statx st;

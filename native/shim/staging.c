@@ -181,6 +181,15 @@ static void drop_file(const char *name, int fd) {
   vr_close(fd);
 }
 
+/* A slot that still has the number we were just given: its descriptor was closed unseen. */
+static void drop_stale(int fd) {
+  for (uint32_t i = 0; i < __atomic_load_n(&stage_high, __ATOMIC_ACQUIRE); i++) {
+    struct stage_slot *slot = &stage_slots[i];
+    if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) == SLOT_ACTIVE && slot->fd == fd && slot->pid == shim.pid && stage_slot_take(slot))
+      stage_slot_lost(slot);
+  }
+}
+
 static struct stage_slot *slot_claim(void) {
   for (int i = 0; i < STAGE_SLOTS; i++) {
     uint32_t was = SLOT_FREE;
@@ -274,6 +283,7 @@ static int stage(struct target *t, int flags, mode_t mode) {
   if (fd == -ENOENT) __atomic_store_n(&made_for, 0, __ATOMIC_RELAXED); /* somebody removed the directory: made anew next time */
   struct statx st;
   if (fd >= 0) {
+    drop_stale(fd);
     slot->board = shim.board;
     slot->fd = fd;
     if (vr_fstatx(fd, &st) == 0 && publish(slot, t, st.stx_ino, stamp, number)) {

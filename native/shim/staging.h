@@ -30,6 +30,8 @@ HIDDEN int stage_is_product(const char *rel, uint32_t len);
 /* stage_commit.c */
 HIDDEN int stage_slot_take(struct stage_slot *slot);               /* ACTIVE to BUSY; waits, bounded, for another thread. 0: not ours (any more) */
 HIDDEN void stage_slot_free(struct stage_slot *slot);
+HIDDEN int stage_slot_is_here(const struct stage_slot *slot);      /* its descriptor is still on the staging file */
+HIDDEN void stage_slot_lost(struct stage_slot *slot);              /* ... is not: placed by name, slot freed */
 HIDDEN void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot);
 HIDDEN void stage_decimal(char *at, uint32_t value); /* with its NUL */
 /* stage_demote.c. 1: the descriptor is on the real file now. 0: nothing changed. */
