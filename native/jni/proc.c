@@ -179,6 +179,14 @@ NATIVE(jint, spawnDaemon)(JNIEnv *env, jclass c, jbyteArray program, jobjectArra
   return r;
 }
 
+NATIVE(jint, readByte)(JNIEnv *env, jclass c, jint fd, jbyteArray one) {
+  (void)c;
+  jbyte b;
+  ssize_t n = read(fd, &b, 1);
+  if (n == 1) (*env)->SetByteArrayRegion(env, one, 0, 1, &b);
+  return n < 0 ? -errno : (jint)n;
+}
+
 NATIVE(jint, ready)(JNIEnv *env, jclass c, jint fd) {
   (void)env, (void)c;
   signal(SIGPIPE, SIG_IGN);
@@ -192,14 +200,15 @@ NATIVE(jint, lock)(JNIEnv *env, jclass c, jbyteArray jpath) {
   char path[PATH_LIMIT];
   int r = c_string(env, jpath, path, sizeof path);
   if (r < 0) return r;
-  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return -errno;
-  if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-    r = -errno;
+  for (;;) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return -errno;
+    struct stat st, named;
+    r = flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+    if (r == 0 && lstat(path, &named) == 0 && named.st_ino == st.st_ino && named.st_dev == st.st_dev) return fd;
     close(fd);
-    return r;
+    if (r < 0) return r; /* else the file was removed by its last holder between our open and lock: once more */
   }
-  return fd;
 }
 
 NATIVE(jint, eventfd)(JNIEnv *env, jclass c) {

@@ -142,6 +142,18 @@ static int wait_ready(int fd, int64_t deadline) {
   }
 }
 
+/* Descriptor of the locked file, or -1: another holds it, or it was removed by its holder meanwhile. */
+static int take_lock(const char *path) {
+  struct stat st, named;
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return -1;
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && lstat(path, &named) == 0 && st.st_ino == named.st_ino &&
+      st.st_dev == named.st_dev)
+    return fd;
+  close(fd);
+  return -1;
+}
+
 /* Connects to vriftd, starting it if need be. Descriptor or -1. */
 static int reach_vriftd(const struct places *p, int64_t deadline, int may_start) {
   char lock[TEXT_MAX + 32];
@@ -152,8 +164,8 @@ static int reach_vriftd(const struct places *p, int64_t deadline, int may_start)
     if (fd >= 0) return fd;
     if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN) return -1;
     if (!may_start) return -1;
-    int l = fd == -EAGAIN ? -1 : open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (l >= 0 && flock(l, LOCK_EX | LOCK_NB) == 0) {
+    int l = fd == -EAGAIN ? -1 : take_lock(lock);
+    if (l >= 0) {
       fd = wire_connect(p->run, "vriftd.sock", NULL);
       if (fd < 0) {
         int ready = spawn_vriftd(p);
@@ -164,7 +176,6 @@ static int reach_vriftd(const struct places *p, int64_t deadline, int may_start)
       if (fd >= 0) return fd;
       continue;
     }
-    if (l >= 0) close(l);
     poll(NULL, 0, STEP_MS);
   }
   return -1;

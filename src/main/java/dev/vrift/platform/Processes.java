@@ -46,12 +46,15 @@ public final class Processes {
   /** Closes a descriptor. */
   public static native int close(int fd);
 
+  /** Reads one byte from a descriptor that {@link #poll} said is ready. 1, 0 at end of file, -errno. */
+  public static native int readByte(int fd, byte[] one);
+
   /** Writes {@code R} to a ready descriptor handed down by a starter and closes it. */
   public static native int ready(int fd);
 
   /**
-   * Opens (0600, O_NOFOLLOW) and locks a file exclusively by flock, without waiting. Descriptor, or -EAGAIN when another holds it. The
-   * file must not be removed while anybody may lock it.
+   * Opens (0600, O_NOFOLLOW) and locks a file exclusively by flock, without waiting. Descriptor, or -EAGAIN when another holds it. Only the
+   * holder may remove the file; who locked a removed one tries again.
    */
   public static native int lock(byte[] path);
 

@@ -1,0 +1,151 @@
+package dev.vrift.coordinator;
+
+import dev.vrift.health.DaemonProbe;
+import dev.vrift.health.Leftovers;
+import dev.vrift.platform.Log;
+import dev.vrift.platform.Processes;
+import dev.vrift.platform.RunPaths;
+import dev.vrift.platform.SafeDir;
+import dev.vrift.platform.Sockets;
+import dev.vrift.platform.UserDirs;
+import dev.vrift.platform.Version;
+import dev.vrift.wire.UnixServer;
+import dev.vrift.wire.WireException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * {@code vriftd}: one per user and runtime directory. Knows the projects, keeps their daemons running, and does nothing that a client waits for. It
+ * may die at any time: the daemons go on, and its successor adopts them.
+ */
+public final class Coordinator {
+  /** Without a project for this long, it ends. */
+  static final long IDLE_MS = 30 * 60_000L;
+  private static final long LOOK_MS = 60_000;
+  static final int STOP_ALL_MS = 10_000;
+  private static final int EXIT_FAILED = 1;
+  private static final int EAGAIN = 11;
+
+  private final RunPaths run;
+  private final CountDownLatch stop = new CountDownLatch(1);
+  private final Registry registry;
+  private volatile boolean stopProjects;
+  private volatile boolean done;
+
+  private Coordinator(RunPaths run, Registry registry) {
+    this.run = run;
+    this.registry = registry;
+  }
+
+  /** Usage: {@code --run-dir DIR [--ready-fd N]}. Returns the exit code. */
+  public static int main(String[] args) {
+    String dir = null;
+    int ready = -1;
+    for (int i = 0; i + 1 < args.length; i += 2) {
+      if (args[i].equals("--run-dir")) {
+        dir = args[i + 1];
+      } else if (args[i].equals("--ready-fd")) {
+        ready = Integer.parseInt(args[i + 1]);
+      }
+    }
+    String home = System.getProperty("vrift.home");
+    if (dir == null || home == null) {
+      Log.warn("vriftd is started by bin/vrift, with --run-dir and -Dvrift.home");
+      return EXIT_FAILED;
+    }
+    try {
+      return serve(new RunPaths(Path.of(dir)), home, ready);
+    } catch (IOException | WireException | InterruptedException e) {
+      Log.error("vriftd ends", e);
+      return EXIT_FAILED;
+    }
+  }
+
+  private static int serve(RunPaths run, String home, int ready) throws IOException, WireException, InterruptedException {
+    int safe = SafeDir.check(RunPaths.bytes(run.dir()));
+    if (safe != 0) {
+      Log.warn(SafeDir.explain(run.dir().toString(), safe));
+      return EXIT_FAILED;
+    }
+    int lock = Processes.lock(RunPaths.bytes(run.lock()));
+    if (lock == -EAGAIN) {
+      Log.info("another vriftd serves " + run.dir());
+      return 0;
+    }
+    if (lock < 0) {
+      Log.warn(run.lock() + ": " + Sockets.message(lock));
+      return EXIT_FAILED;
+    }
+    UserDirs dirs = UserDirs.of(System.getenv());
+    Registry registry = new Registry(run, dirs, new VdirStarter(home, run, dirs));
+    Coordinator c = new Coordinator(run, registry);
+    Files.writeString(run.pid(), Processes.pid() + "\n");
+    UnixServer server = UnixServer.open("vriftd", RunPaths.bytes(run.socket()), new CoordinatorHandler(c, registry));
+    Runtime.getRuntime().addShutdownHook(new Thread(() -> c.terminated(server), "terminated"));
+    if (ready >= 0) {
+      Processes.ready(ready);
+    }
+    Log.info("vriftd " + Version.TEXT + " serves " + run.dir() + ", pid " + Processes.pid());
+    c.adoptAll();
+    c.awaitEnd();
+    c.end(server);
+    return 0;
+  }
+
+  /** Daemons that outlived our predecessor. */
+  private void adoptAll() {
+    for (RunPaths.Project p : run.all()) {
+      String root = p.root().orElse(null);
+      if (root == null || !DaemonProbe.locked(p.lock())) {
+        continue;
+      }
+      try {
+        registry.of(root);
+      } catch (IOException e) {
+        Log.warn("not adopted: " + e.getMessage());
+      }
+    }
+  }
+
+  private void awaitEnd() throws InterruptedException {
+    while (!stop.await(LOOK_MS, TimeUnit.MILLISECONDS)) {
+      if (registry.emptyForMs() >= IDLE_MS) {
+        Log.info("no project for " + IDLE_MS / 60_000 + " minutes");
+        return;
+      }
+    }
+  }
+
+  /** From the handler of STOP, after the answer was sent. */
+  void requestStop() {
+    stopProjects = true;
+    stop.countDown();
+  }
+
+  private void end(UnixServer server) throws InterruptedException {
+    if (stopProjects) {
+      registry.stopAll(STOP_ALL_MS);
+    }
+    done = true;
+    removeNames();
+    server.close();
+    Log.info("vriftd ends");
+  }
+
+  /** SIGTERM: only we end; the daemons go on and are adopted by the next vriftd. */
+  private void terminated(UnixServer server) {
+    if (!done) {
+      removeNames();
+      server.close();
+      Log.info("vriftd was terminated; the projects' daemons go on");
+    }
+  }
+
+  private void removeNames() {
+    Leftovers.delete(run.socket());
+    Leftovers.delete(run.pid());
+  }
+}

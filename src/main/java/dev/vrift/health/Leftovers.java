@@ -1,0 +1,110 @@
+package dev.vrift.health;
+
+import dev.vrift.platform.RunPaths;
+import dev.vrift.platform.UserDirs;
+import java.io.IOException;
+import java.nio.file.DirectoryNotEmptyException;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Removes what a daemon that is <em>dead</em> left behind. The callers have seen it dead. Missing files are no error; links are not followed. */
+public final class Leftovers {
+  private Leftovers() {}
+
+  /** Socket, map link, pid file and the two shared memory files of a project. Its lock and root stay. */
+  public static void removeRuntime(RunPaths.Project project) {
+    project.shared().ifPresent(s -> {
+      delete(s.vdirPath());
+      delete(s.boardPath());
+    });
+    delete(project.map());
+    delete(project.socket());
+    delete(project.dir().resolve("pid"));
+  }
+
+  /** Everything of a project: runtime entries, state (LMDB, salvage), log, staging. Returns what could not be removed. */
+  public static List<String> forget(RunPaths run, UserDirs dirs, RunPaths.Project project, String root) {
+    List<String> failed = new ArrayList<>();
+    removeRuntime(project);
+    removeTree(project.dir(), failed);
+    removeTree(dirs.project(project.id()), failed);
+    delete(dirs.log(project.id()));
+    delete(dirs.logs().resolve(project.id() + ".log.1"));
+    removeTree(Path.of(root, ".vrift", "staging"), failed);
+    removeIfEmpty(run.projects());
+    removeIfEmpty(dirs.state().resolve("projects"));
+    return failed;
+  }
+
+  /** Removes a file or link; true if it was there and is gone. */
+  public static boolean delete(Path file) {
+    try {
+      return Files.deleteIfExists(file);
+    } catch (IOException e) {
+      return false;
+    }
+  }
+
+  /** Removes a directory that is empty; anything else is left alone. */
+  public static boolean removeIfEmpty(Path dir) {
+    try {
+      return Files.isDirectory(dir, LinkOption.NOFOLLOW_LINKS) && Files.deleteIfExists(dir);
+    } catch (DirectoryNotEmptyException e) {
+      return false;
+    } catch (IOException e) {
+      return false;
+    }
+  }
+
+  /** Removes a tree of ours. What stays is added to {@code failed} with the reason. */
+  public static void removeTree(Path top, List<String> failed) {
+    if (!Files.exists(top, LinkOption.NOFOLLOW_LINKS)) {
+      return;
+    }
+    try {
+      Files.walkFileTree(top, new Remover(failed));
+    } catch (IOException e) {
+      failed.add(top + ": " + e.getMessage());
+    }
+  }
+
+  private static final class Remover extends SimpleFileVisitor<Path> {
+    private final List<String> failed;
+
+    Remover(List<String> failed) {
+      this.failed = failed;
+    }
+
+    @Override
+    public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
+      remove(file);
+      return FileVisitResult.CONTINUE;
+    }
+
+    @Override
+    public FileVisitResult visitFileFailed(Path file, IOException e) {
+      failed.add(file + ": " + e.getMessage());
+      return FileVisitResult.CONTINUE;
+    }
+
+    @Override
+    public FileVisitResult postVisitDirectory(Path dir, IOException e) {
+      remove(dir);
+      return FileVisitResult.CONTINUE;
+    }
+
+    private void remove(Path p) {
+      try {
+        Files.deleteIfExists(p);
+      } catch (IOException e) {
+        failed.add(p + ": " + e.getMessage());
+      }
+    }
+  }
+}
