@@ -68,6 +68,11 @@ int vr_staged_free(struct vr_board *board, uint32_t index, uint32_t state);
 /* Another's staged file, promoted by name: a client that looks, or the daemon's timer. 1: it is (now) at its target; 0: not. */
 int vr_stage_promote_other(struct vr_board *board, const char *root, uint32_t index, uint32_t pid, uint32_t tid, int name_g);
 
+/* vr_sweep.c, for the daemon: what became of one record. */
+enum vr_sweep { VR_SWEEP_NOTHING, VR_SWEEP_BUSY, VR_SWEEP_PLACED, VR_SWEEP_FINISHED, VR_SWEEP_ROLLED_BACK };
+int vr_stage_has_writer(int dir, const char *path);
+int vr_stage_sweep(struct vr_board *board, const char *root, uint32_t index, uint32_t pid, uint32_t tid);
+
 /* Salvage: .vrift/salvage/<encoded path>.old (the version before a promotion) or .<stamp>_<pid>.new (bytes rolled back). */
 int vr_salvage_name(const char *path, uint32_t len, uint64_t stamp, uint32_t pid, char out[VR_SALVAGE_PATH_MAX]); /* stamp 0: .old */
 void vr_salvage_keep_old(const struct vr_stage_place *p, const struct vr_staged *record);

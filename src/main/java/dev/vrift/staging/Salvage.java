@@ -1,0 +1,143 @@
+package dev.vrift.staging;
+
+import java.io.IOException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+
+/**
+ * The salvage area of a project, {@code <root>/.vrift/salvage}: what promotions and rollbacks took away from view, bounded by number and
+ * bytes, oldest first. Used by the daemon's sweep and by {@code vrift salvage}; both may run at once. Files with names that are not
+ * ours are never touched. Not thread-safe within one object; cheap to make.
+ */
+public final class Salvage {
+  public static final int MAX_FILES = 256;
+  public static final long MAX_BYTES = 256L << 20;
+
+  /**
+   * One salvaged file. {@code kind} is "old" (the version before a promotion) or "rolled-back"; {@code time} the file's last write, ms
+   * since the epoch; {@code restorable}: its whole path is known, so that {@link #restore} needs no place.
+   */
+  public record Item(String name, String path, String kind, int pid, long bytes, long time, boolean restorable) {}
+
+  private final Path root;
+  private final Path directory;
+
+  public Salvage(Path root) {
+    this.root = root;
+    this.directory = root.resolve(".vrift").resolve("salvage");
+  }
+
+  /** What there is, newest first; empty when there is no salvage area. */
+  public List<Item> list() throws IOException {
+    List<Item> items = new ArrayList<>();
+    if (!Files.isDirectory(directory, LinkOption.NOFOLLOW_LINKS)) {
+      return items;
+    }
+    try (DirectoryStream<Path> all = Files.newDirectoryStream(directory)) {
+      for (Path file : all) {
+        Item item = item(file);
+        if (item != null) {
+          items.add(item);
+        }
+      }
+    }
+    items.sort(Comparator.comparingLong(Item::time).reversed().thenComparing(Item::name));
+    return items;
+  }
+
+  private static Item item(Path file) throws IOException {
+    String name = file.getFileName().toString();
+    SalvageName parsed = SalvageName.parse(name);
+    if (parsed == null) {
+      return null;
+    }
+    try {
+      BasicFileAttributes a = Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
+      if (!a.isRegularFile()) {
+        return null;
+      }
+      String kind = parsed.old() ? "old" : "rolled-back";
+      return new Item(name, parsed.path(), kind, parsed.pid(), a.size(), a.lastModifiedTime().toMillis(), parsed.whole());
+    } catch (NoSuchFileException gone) {
+      return null; /* dropped by somebody else meanwhile */
+    }
+  }
+
+  /** Deletes secrets, then the oldest until the bounds hold. Returns how many files went. */
+  public int bound(int maxFiles, long maxBytes) throws IOException {
+    int dropped = 0;
+    int kept = 0;
+    long bytes = 0;
+    for (Item item : list()) {
+      boolean fits = kept < maxFiles && item.bytes() <= maxBytes - bytes;
+      if (fits && !SalvageName.parse(item.name()).secret()) {
+        kept++;
+        bytes += item.bytes();
+      } else if (drop(item.name())) {
+        dropped++;
+      }
+    }
+    return dropped;
+  }
+
+  /** Deletes one file by its name in {@link #list}. False: there is none of that name. */
+  public boolean drop(String name) throws IOException {
+    return Files.deleteIfExists(checked(name));
+  }
+
+  /** Deletes everything of ours. Returns the number of files. */
+  public int dropAll() throws IOException {
+    int n = 0;
+    for (Item item : list()) {
+      n += drop(item.name()) ? 1 : 0;
+    }
+    return n;
+  }
+
+  /**
+   * Copies a salvaged file to {@code to}, or to its own path when {@code to} is null, and keeps the salvaged one. Mode and times go with
+   * it; it appears whole. Throws {@link FileAlreadyExistsException} when something is there and {@code replace} is false, and
+   * {@link IOException} saying what to name when the path was too long to be kept.
+   */
+  public Path restore(String name, Path to, boolean replace) throws IOException {
+    Path from = checked(name);
+    SalvageName parsed = SalvageName.parse(name);
+    if (to == null && !parsed.whole()) {
+      throw new IOException(
+          "the path of " + name + " was too long to be kept (it ends in " + parsed.path() + "); name the place: vrift salvage restore NAME PATH");
+    }
+    Path target = to == null ? root.resolve(parsed.path()).normalize() : to;
+    if (to == null && !target.startsWith(root)) {
+      throw new IOException(name + " would be restored outside the project, to " + target + "; name the place: vrift salvage restore NAME PATH");
+    }
+    if (!replace && Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
+      throw new FileAlreadyExistsException(target.toString(), null, "it exists; vrift left it alone. Move it away, or pass --force");
+    }
+    Path parent = target.toAbsolutePath().getParent();
+    Files.createDirectories(parent);
+    Path beside = Files.createTempFile(parent, ".vrift-restore", ".tmp");
+    try {
+      Files.copy(from, beside, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.COPY_ATTRIBUTES);
+      Files.move(beside, target, StandardCopyOption.ATOMIC_MOVE);
+    } finally {
+      Files.deleteIfExists(beside);
+    }
+    return target;
+  }
+
+  private Path checked(String name) throws IOException {
+    if (SalvageName.parse(name) == null || name.indexOf('/') >= 0) {
+      throw new NoSuchFileException(name, null, "no such salvaged file; vrift salvage list shows them");
+    }
+    return directory.resolve(name);
+  }
+}
