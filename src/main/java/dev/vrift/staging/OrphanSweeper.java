@@ -203,23 +203,29 @@ public final class OrphanSweeper {
 
   private List<Path> pidDirectories() throws IOException {
     List<Path> found = new ArrayList<>();
-    Path staging = root.resolve(".vrift").resolve("staging");
-    if (!Files.isDirectory(staging, LinkOption.NOFOLLOW_LINKS)) {
+    for (Path project : projectDirectories()) {
+      found.addAll(directoriesIn(project, "pid_*"));
+    }
+    return found;
+  }
+
+  private List<Path> projectDirectories() throws IOException {
+    return directoriesIn(root.resolve(".vrift").resolve("staging"), "project_*");
+  }
+
+  private static List<Path> directoriesIn(Path parent, String pattern) throws IOException {
+    List<Path> found = new ArrayList<>();
+    if (!Files.isDirectory(parent, LinkOption.NOFOLLOW_LINKS)) {
       return found;
     }
-    try (DirectoryStream<Path> projects = Files.newDirectoryStream(staging, "project_*")) {
-      for (Path project : projects) {
-        if (!Files.isDirectory(project, LinkOption.NOFOLLOW_LINKS)) {
-          continue;
-        }
-        try (DirectoryStream<Path> pids = Files.newDirectoryStream(project, "pid_*")) {
-          for (Path pid : pids) {
-            if (Files.isDirectory(pid, LinkOption.NOFOLLOW_LINKS)) {
-              found.add(pid);
-            }
-          }
+    try (DirectoryStream<Path> all = Files.newDirectoryStream(parent, pattern)) {
+      for (Path entry : all) {
+        if (Files.isDirectory(entry, LinkOption.NOFOLLOW_LINKS)) {
+          found.add(entry);
         }
       }
+    } catch (NoSuchFileException gone) {
+      return found;
     }
     return found;
   }
@@ -294,7 +300,9 @@ public final class OrphanSweeper {
     try {
       for (Path directory : pidDirectories()) {
         removeEmpty(directory);
-        removeEmpty(directory.getParent());
+      }
+      for (Path project : projectDirectories()) {
+        removeEmpty(project);
       }
       removeEmpty(root.resolve(".vrift").resolve("staging"));
       removeEmpty(root.resolve(".vrift").resolve("salvage"));
