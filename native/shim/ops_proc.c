@@ -1,0 +1,234 @@
+/* Processes and their place: fork, exit, working directory, namespaces, credentials. */
+#include <sched.h>
+#include <sys/mount.h>
+#include "writer.h"
+
+/* --- fork: parent and child share what is open for writing, so those records are left to the daemon. --- */
+static void before_fork(void) {
+  shim_fork_begin();
+  shim_stage_promote_all();
+  shim_fd_escape_all();
+}
+static pid_t fork_with(pid_t (*call)(void)) {
+  if (!recording() || shim_in_vfork_child()) return call();
+  before_fork();
+  pid_t pid = call();
+  if (pid == 0) shim_fork_child();
+  else shim_fork_end();
+  return pid;
+}
+pid_t hook_fork(void) {
+  if (!real.fork && !shim_late_real((void **)&real.fork, "fork")) {
+    errno = ENOSYS;
+    return -1;
+  }
+  return fork_with(real.fork);
+}
+ALIASES_fork
+pid_t hook__Fork(void) {
+  if (!real._Fork && !shim_late_real((void **)&real._Fork, "_Fork")) {
+    errno = ENOSYS;
+    return -1;
+  }
+  return fork_with(real._Fork);
+}
+ALIASES__Fork
+int hook_daemon(int nochdir, int noclose) { /* the parent ends inside libc */
+  if (!real.daemon && !shim_late_real((void **)&real.daemon, "daemon")) {
+    errno = ENOSYS;
+    return -1;
+  }
+  if (!recording()) return real.daemon(nochdir, noclose);
+  before_fork();
+  shim_count_flush();
+  int result = real.daemon(nochdir, noclose);
+  int saved = errno;
+  if (raw_getpid() != shim.pid) shim_fork_child();
+  else shim_fork_end();
+  for (int fd = 0; fd < 3; fd++) shim_fd_forget(fd);
+  shim_intent_cwd_moved();
+  shim_cwd_changed();
+  errno = saved;
+  return result;
+}
+ALIASES_daemon
+pid_t hook_forkpty(int *master, char *name, const void *termios, const void *winsize) {
+  if (!real.forkpty && !shim_late_real((void **)&real.forkpty, "forkpty")) {
+    errno = ENOSYS;
+    return -1;
+  }
+  if (!recording()) return real.forkpty(master, name, termios, winsize);
+  before_fork();
+  pid_t pid = real.forkpty(master, name, termios, winsize);
+  if (pid == 0) {
+    shim_fork_child();
+    for (int fd = 0; fd < 3; fd++) shim_fd_forget(fd);
+  } else shim_fork_end();
+  return pid;
+}
+ALIASES_forkpty
+
+/* --- exit: bytes still in stdio's buffers go to the real file, as natively. --- */
+static void before_exit(void) {
+  if (!recording() || shim_in_vfork_child()) return;
+  shim_stage_promote_all();
+  shim_count_flush();
+}
+__attribute__((destructor)) static void at_end(void) { before_exit(); }
+
+void hook_exit(int status) {
+  before_exit();
+  if (real.exit || shim_late_real((void **)&real.exit, "exit")) real.exit(status);
+  for (;;) raw1(SYS_exit_group, status);
+}
+ALIASES_exit
+void hook__exit(int status) {
+  before_exit();
+  for (;;) raw1(SYS_exit_group, status);
+}
+ALIASES__exit
+void hook_quick_exit(int status) {
+  before_exit();
+  if (real.quick_exit || shim_late_real((void **)&real.quick_exit, "quick_exit")) real.quick_exit(status);
+  for (;;) raw1(SYS_exit_group, status);
+}
+ALIASES_quick_exit
+void hook_abort(void) {
+  before_exit();
+  if (real.abort || shim_late_real((void **)&real.abort, "abort")) real.abort();
+  __builtin_trap();
+}
+ALIASES_abort
+
+/* --- working directory. A vfork child moves itself only, but its parent's cached name is worth nothing to either meanwhile. --- */
+static int cwd_moved(long r) {
+  if (r == 0 && recording()) {
+    shim_intent_cwd_moved();
+    shim_cwd_changed();
+  }
+  return (int)raw_libc(r);
+}
+int hook_chdir(const char *path) { return cwd_moved(raw1(SYS_chdir, (long)path)); }
+ALIASES_chdir
+int hook_fchdir(int fd) { return cwd_moved(raw1(SYS_fchdir, fd)); }
+ALIASES_fchdir
+
+/* --- another view of the file system: nothing can be named from here any more. The project waits until this process is gone. --- */
+static int leave(long number, long a, long b) {
+  int token = recording() ? shim_blind_begin() : SHIM_MUT_NONE;
+  long r = raw2(number, a, b);
+  if (r < 0) shim_mut_end(token);
+  else if (recording() && !shim_in_vfork_child()) shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
+  return cwd_moved(r);
+}
+int hook_chroot(const char *path) { return leave(SYS_chroot, (long)path, 0); }
+ALIASES_chroot
+int hook_pivot_root(const char *to, const char *old) { return leave(SYS_pivot_root, (long)to, (long)old); }
+ALIASES_pivot_root
+int hook_setns(int fd, int flags) { return leave(SYS_setns, fd, flags); }
+ALIASES_setns
+int hook_unshare(int flags) {
+  if (flags & (CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_FS)) return leave(SYS_unshare, flags, 0);
+  return (int)raw_libc(raw1(SYS_unshare, flags));
+}
+ALIASES_unshare
+
+/* A mount changes what everybody sees; the daemon polls the mount table when G is cleaned. */
+static int mount_call(long number, long a, long b, long c, long d, long e) {
+  struct vr_intent in;
+  vr_intent_init(&in);
+  if (recording()) vr_intent_slot(&in, 0);
+  int token = shim_mut_begin(&in);
+  long r = raw6(number, a, b, c, d, e, 0);
+  shim_mut_end(token);
+  if (r == 0 && recording() && !shim_in_vfork_child()) shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
+  return (int)raw_libc(r);
+}
+int hook_mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data) {
+  return mount_call(SYS_mount, (long)source, (long)target, (long)type, (long)flags, (long)data);
+}
+ALIASES_mount
+int hook_umount(const char *target) { return mount_call(SYS_umount2, (long)target, 0, 0, 0, 0); }
+ALIASES_umount
+int hook_umount2(const char *target, int flags) { return mount_call(SYS_umount2, (long)target, flags, 0, 0, 0); }
+ALIASES_umount2
+
+/* --- credentials. libc tells all threads; a result that changes nothing changes nothing. --- */
+struct who {
+  long uid, gid;
+};
+static struct who who_now(void) { return (struct who){raw0(SYS_geteuid), raw0(SYS_getegid)}; }
+static void who_changed(const struct who *before, int result, int surely) {
+  struct who now = who_now();
+  if (result == 0 && recording() && !shim_in_vfork_child() && (surely || now.uid != before->uid || now.gid != before->gid))
+    shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
+}
+#define CREDENTIALS(name, call)                                          \
+  if (!real.name && !shim_late_real((void **)&real.name, #name)) {       \
+    errno = ENOSYS;                                                      \
+    return -1;                                                           \
+  }                                                                      \
+  struct who before = who_now();                                         \
+  int result = call;                                                     \
+  who_changed(&before, result, 0);                                       \
+  return result
+int hook_setuid(uid_t uid) { CREDENTIALS(setuid, real.setuid(uid)); }
+ALIASES_setuid
+int hook_setgid(gid_t gid) { CREDENTIALS(setgid, real.setgid(gid)); }
+ALIASES_setgid
+int hook_seteuid(uid_t uid) { CREDENTIALS(seteuid, real.seteuid(uid)); }
+ALIASES_seteuid
+int hook_setegid(gid_t gid) { CREDENTIALS(setegid, real.setegid(gid)); }
+ALIASES_setegid
+int hook_setreuid(uid_t ruid, uid_t euid) { CREDENTIALS(setreuid, real.setreuid(ruid, euid)); }
+ALIASES_setreuid
+int hook_setregid(gid_t rgid, gid_t egid) { CREDENTIALS(setregid, real.setregid(rgid, egid)); }
+ALIASES_setregid
+int hook_setresuid(uid_t ruid, uid_t euid, uid_t suid) { CREDENTIALS(setresuid, real.setresuid(ruid, euid, suid)); }
+ALIASES_setresuid
+int hook_setresgid(gid_t rgid, gid_t egid, gid_t sgid) { CREDENTIALS(setresgid, real.setresgid(rgid, egid, sgid)); }
+ALIASES_setresgid
+int hook_setgroups(size_t n, const gid_t *list) {
+  if (!real.setgroups && !shim_late_real((void **)&real.setgroups, "setgroups")) {
+    errno = ENOSYS;
+    return -1;
+  }
+  int result = real.setgroups(n, list);
+  who_changed(NULL, result, 1);
+  return result;
+}
+ALIASES_setgroups
+int hook_initgroups(const char *user, gid_t group) {
+  if (!real.initgroups && !shim_late_real((void **)&real.initgroups, "initgroups")) {
+    errno = ENOSYS;
+    return -1;
+  }
+  int result = real.initgroups(user, group);
+  who_changed(NULL, result, 1);
+  return result;
+}
+ALIASES_initgroups
+int hook_setfsuid(uid_t uid) {
+  int old = (int)raw_libc(raw1(SYS_setfsuid, uid));
+  if ((uid_t)old != uid) who_changed(NULL, 0, 1);
+  return old;
+}
+ALIASES_setfsuid
+int hook_setfsgid(gid_t gid) {
+  int old = (int)raw_libc(raw1(SYS_setfsgid, gid));
+  if ((gid_t)old != gid) who_changed(NULL, 0, 1);
+  return old;
+}
+ALIASES_setfsgid
+
+/* --- watchers. One that watches the project must see writes where and when they happen natively: no staging while it lives. --- */
+int hook_inotify_add_watch(int fd, const char *path, uint32_t mask) {
+  static uint32_t told;
+  char rel[SHIM_PATH_MAX];
+  long r = raw3(SYS_inotify_add_watch, fd, (long)path, mask);
+  if (r < 0 || !recording() || __atomic_load_n(&told, __ATOMIC_RELAXED)) return (int)raw_libc(r);
+  if (shim_want_board() && shim_real_rel(AT_FDCWD, path, rel) >= 0 && !__atomic_exchange_n(&told, 1, __ATOMIC_SEQ_CST))
+    __atomic_fetch_add(&shim.board.dyn->no_stage, 1, __ATOMIC_SEQ_CST);
+  return (int)r;
+}
+ALIASES_inotify_add_watch
