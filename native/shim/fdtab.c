@@ -289,7 +289,9 @@ void shim_fd_unstaged(int fd) {
   if (!in_range(fd)) return;
   uint64_t w = load(fd);
   if (kind_of(w) != SHIM_FD_STAGED) return;
-  objects[index_of(w) % HELD_MAX].staged = 0;
+  struct held *h = &objects[index_of(w) % HELD_MAX];
+  h->staged = 0;
+  if (h->record >= 0) __atomic_store_n(&shim.board.records[h->record].staged, 0, __ATOMIC_SEQ_CST); /* its path slot may be published */
   __atomic_compare_exchange_n(&words[fd], &w, (w & ~7ull) | SHIM_FD_WRITE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 

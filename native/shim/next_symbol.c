@@ -1,0 +1,99 @@
+/* The function of a name in the libraries behind ours, as dlsym(RTLD_NEXT) finds it. dlsym costs 0.6 us a name with its locks and its
+ * version matching, and 140 names are looked up in every process; this reads the GNU hash tables in place, once, in the constructor,
+ * when only the libraries of the start are there. What it does not understand is left to dlsym. */
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+#include "shim.h"
+
+#define LIBRARIES_MAX 32
+#define VERSION_HIDDEN 0x8000
+
+struct library {
+  uintptr_t base;
+  const uint32_t *buckets, *chains;
+  const uint64_t *bloom;
+  const Elf64_Sym *symbols;
+  const char *strings;
+  const uint16_t *versions;
+  uint32_t nbuckets, first, bloom_mask, bloom_shift;
+};
+static struct library libraries[LIBRARIES_MAX];
+static int library_count = -1; /* -1: not looked yet; -2: cannot be done */
+
+extern ElfW(Dyn) _DYNAMIC[] HIDDEN;
+
+static int read_library(struct library *l, const struct link_map *m) {
+  const uint32_t *hash = NULL;
+  memset(l, 0, sizeof *l);
+  l->base = m->l_addr;
+  for (const Elf64_Dyn *d = m->l_ld; d->d_tag != DT_NULL; d++) {
+    uintptr_t at = d->d_un.d_ptr < m->l_addr ? d->d_un.d_ptr + m->l_addr : d->d_un.d_ptr; /* ld.so relocates them, except the vdso's */
+    if (d->d_tag == DT_GNU_HASH) hash = (const uint32_t *)at;
+    else if (d->d_tag == DT_SYMTAB) l->symbols = (const Elf64_Sym *)at;
+    else if (d->d_tag == DT_STRTAB) l->strings = (const char *)at;
+    else if (d->d_tag == DT_VERSYM) l->versions = (const uint16_t *)at;
+  }
+  if (!hash || !l->symbols || !l->strings) return 0;
+  l->nbuckets = hash[0];
+  l->first = hash[1];
+  l->bloom_mask = hash[2] - 1;
+  l->bloom_shift = hash[3];
+  l->bloom = (const uint64_t *)(hash + 4);
+  l->buckets = (const uint32_t *)(l->bloom + hash[2]);
+  l->chains = l->buckets + l->nbuckets;
+  return l->nbuckets > 0 && hash[2] > 0;
+}
+
+/* Every library behind ours must be understood: one left out could be the one that answers. */
+static void read_libraries(void) {
+  const struct link_map *m = _r_debug.r_map;
+  library_count = -2;
+  while (m && m->l_ld != _DYNAMIC) m = m->l_next;
+  if (!m) return;
+  int n = 0;
+  for (m = m->l_next; m; m = m->l_next) {
+    if (m->l_name && strstr(m->l_name, "linux-vdso")) continue;
+    if (n == LIBRARIES_MAX || !m->l_ld || !read_library(&libraries[n++], m)) return;
+  }
+  library_count = n;
+}
+
+static uint32_t gnu_hash(const char *name) {
+  uint32_t h = 5381;
+  for (const unsigned char *p = (const unsigned char *)name; *p; p++) h = h * 33 + *p;
+  return h;
+}
+
+/* 1: *found is the answer (NULL: this library has none). 0: dlsym must say. */
+static int look(const struct library *l, const char *name, uint32_t hash, void **found) {
+  uint64_t word = l->bloom[(hash / 64) & l->bloom_mask];
+  *found = NULL;
+  if (!((word >> (hash % 64)) & (word >> ((hash >> l->bloom_shift) % 64)) & 1)) return 1;
+  uint32_t i = l->buckets[hash % l->nbuckets];
+  if (i < l->first) return 1;
+  for (;; i++) {
+    uint32_t chain = l->chains[i - l->first];
+    const Elf64_Sym *s = &l->symbols[i];
+    if ((chain | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF && !strcmp(l->strings + s->st_name, name) &&
+        !(l->versions && (l->versions[i] & VERSION_HIDDEN))) {
+      int type = ELF64_ST_TYPE(s->st_info);
+      if (type != STT_FUNC && type != STT_NOTYPE) return 0; /* an indirect function: its resolver must run */
+      *found = (void *)(l->base + s->st_value);
+      return 1;
+    }
+    if (chain & 1) return 1;
+  }
+}
+
+void *shim_next_symbol(const char *name) {
+  uint32_t hash = gnu_hash(name);
+  if (library_count == -1) read_libraries();
+  for (int i = 0; i < library_count; i++) {
+    void *found;
+    if (!look(&libraries[i], name, hash, &found)) return dlsym(RTLD_NEXT, name);
+    if (found) return found;
+  }
+  return library_count < 0 ? dlsym(RTLD_NEXT, name) : NULL;
+}
