@@ -55,7 +55,8 @@ static void raise_high(struct vr_board *b, uint32_t high) {
 
 int vr_mutation_begin(struct vr_board *b, const struct vr_intent *in, uint32_t kind, uint32_t pid, uint32_t tid) {
   int at = claim(b, pid, tid);
-  if (at < 0) {
+  if (at < 0) { /* nobody answers from memory any more: a change without an event could not be found again */
+    __atomic_fetch_add(&b->dyn->overflow, 1, __ATOMIC_SEQ_CST);
     vr_bump(b, 0);
     return -1;
   }

@@ -266,10 +266,10 @@ void shim_fd_opened_write_at(int fd, int token, uint32_t mark) {
     shim_fd_forget(fd);
     return;
   }
-  bump_real_path(fd, record);
   int child = shim_in_vfork_child();
   int object = child || !in_range(fd) ? -1 : new_held(record, 0, st.st_ino);
   vr_mutation_keep(&shim.board, record, object < 0 ? VR_BOARD_KIND_ESCAPED : VR_BOARD_KIND_HELD, st.st_ino);
+  bump_real_path(fd, record); /* after the inode stands in the record: docs/PROTOCOL.md section 4 */
   if (object < 0) {
     if (!child) shim_fd_forget(fd);
     return;
