@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 #include "writer.h"
 
-#define VECTOR_ON_STACK 1024 /* entries of argv or envp; longer ones are mapped */
+#define VECTOR_ON_STACK 512 /* entries of argv or envp; longer ones are mapped (and by a vfork child left to its parent) */
 #define SPAWN_OPENS 16
 #define SPAWN_PATH_MAX 1024
 

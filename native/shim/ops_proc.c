@@ -68,6 +68,31 @@ pid_t hook_forkpty(int *master, char *name, const void *termios, const void *win
 }
 ALIASES_forkpty
 
+/* A child in other namespaces cannot be recorded: its pids and paths are not ours. Blind as long as this process lives (it waits for the child). */
+#define NEW_VIEW (CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID)
+void shim_before_clone(unsigned long flags) {
+  if (!recording() || (flags & CLONE_THREAD)) return;
+  if (flags & NEW_VIEW) shim_blind_begin();
+  if ((flags & CLONE_VM) || shim_in_vfork_child()) return; /* shares our memory until it execs, through our hooks */
+  shim_stage_promote_all();
+  shim_fd_escape_all();
+}
+int hook_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...) {
+  va_list ap;
+  va_start(ap, arg);
+  void *parent_tid = va_arg(ap, void *), *tls = va_arg(ap, void *), *child_tid = va_arg(ap, void *);
+  va_end(ap);
+  if (!real.clone && !shim_late_real((void **)&real.clone, "clone")) {
+    errno = ENOSYS;
+    return -1;
+  }
+  int saved = errno;
+  shim_before_clone((unsigned long)flags);
+  errno = saved;
+  return real.clone(fn, stack, flags, arg, parent_tid, tls, child_tid); /* a child with memory of its own is known by its canary */
+}
+ALIASES_clone
+
 /* --- exit: bytes still in stdio's buffers go to the real file, as natively. --- */
 static void before_exit(void) {
   if (!recording() || shim_in_vfork_child()) return;
@@ -128,7 +153,7 @@ ALIASES_pivot_root
 int hook_setns(int fd, int flags) { return leave(SYS_setns, fd, flags); }
 ALIASES_setns
 int hook_unshare(int flags) {
-  if (flags & (CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_FS)) return leave(SYS_unshare, flags, 0);
+  if (flags & (NEW_VIEW | CLONE_FS)) return leave(SYS_unshare, flags, 0);
   return (int)raw_libc(raw1(SYS_unshare, flags));
 }
 ALIASES_unshare

@@ -148,18 +148,14 @@ int shim_syscall_mutate(long number, const long arg[6], long *result) {
     case SYS_execve: *result = hook_execve(A(0), (char *const *)arg[1], (char *const *)arg[2]); return 1;
     case SYS_execveat: *result = hook_execveat(N(0), A(1), (char *const *)arg[2], (char *const *)arg[3], N(4)); return 1;
     case SYS_exit_group: hook__exit(N(0)); return 1;
+      /* The caller makes the child; it is recognised by its pid and its canary. */
 #ifdef SYS_fork
-    case SYS_fork:
+    case SYS_fork: shim_before_clone(0); return 0;
 #endif
-    case SYS_clone:
+    case SYS_clone: shim_before_clone((unsigned long)arg[0]); return 0;
 #ifdef SYS_clone3
-    case SYS_clone3:
+    case SYS_clone3: shim_before_clone(arg[1] >= 8 ? *(const uint64_t *)arg[0] : 0); return 0;
 #endif
-      if (recording() && !shim_in_vfork_child()) {
-        shim_stage_promote_all();
-        shim_fd_escape_all();
-      }
-      return 0; /* the caller makes it; the child is recognised by its pid */
     default: return whole_project(number, arg, result);
   }
 }

@@ -66,11 +66,7 @@ HIDDEN int shim_env_reaches(char *const envp[]); /* would a child with exactly t
 HIDDEN int shim_blind_begin(void);
 HIDDEN void shim_blind_child(int token, pid_t child);
 
-/* Runs CALL (an expression) between begin and end of a mutation. */
-#define MUTATE(intent, result, call)                 \
-  do {                                               \
-    int mutate_token_ = shim_mut_begin(intent);      \
-    result = (call);                                 \
-    shim_mut_end(mutate_token_);                     \
-  } while (0)
+/* ops_proc.c: before a child made by hand, with these CLONE_* flags. */
+HIDDEN void shim_before_clone(unsigned long flags);
+
 #endif

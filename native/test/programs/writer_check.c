@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -322,6 +324,35 @@ static void programs(const char *static_program) {
   CHECK(f && fgets(line, sizeof line, f) && !strcmp(line, "hello\n") && pclose(f) == 0 && live(0) == 0);
 }
 
+/* Other views of the file system, and watchers. Each in a child, whose record the check frees. */
+static int in_clone(void *arg) {
+  int fd = open((const char *)arg, O_WRONLY | O_CREAT | O_EXCL, 0644);
+  int good = fd >= 0 && live(VR_BOARD_KIND_HELD) == 1;
+  close(fd);
+  return !good || live(VR_BOARD_KIND_HELD) != 0;
+}
+static void places(void) {
+  int status;
+  static char stack[65536] __attribute__((aligned(16)));
+  uint32_t watchers = b.dyn->no_stage;
+  free_all();
+  pid_t pid = fork();
+  if (!pid) {
+    int bad = unshare(CLONE_NEWNS) == 0 && live(VR_BOARD_KIND_BLIND) != 1;
+    int watch = inotify_init1(IN_CLOEXEC);
+    inotify_add_watch(watch, "/tmp", IN_CREATE);
+    bad |= b.dyn->no_stage != watchers;
+    inotify_add_watch(watch, ".", IN_CREATE);
+    inotify_add_watch(watch, "..", IN_CREATE);
+    _exit(bad | (b.dyn->no_stage != watchers + 1) << 1);
+  }
+  CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+  free_all();
+  CHECK(unshare(CLONE_NEWNS | 0x1) == -1 && live(0) == 0 && chroot("/no/such") == -1 && errno == ENOENT && live(0) == 0);
+  pid = clone(in_clone, stack + sizeof stack, SIGCHLD, "in-clone");
+  CHECK(waitpid(pid, &status, 0) == pid && status == 0 && live(0) == 0);
+}
+
 static void *worker(void *arg) {
   char path[40];
   for (int i = 0; i < 200; i++) {
@@ -361,6 +392,7 @@ int main(int argc, char **argv) {
   real_paths();
   escapes();
   programs(argc > 1 ? argv[1] : NULL);
+  places();
   threads();
   full();
   printf("writer_check: %d checks, %d failures\n", checks, failures);
