@@ -228,6 +228,9 @@ void shim_env_plan(struct exec_env *e, char *const envp[], char **vector, enum p
   if (var_verify[0] && !value_of(envp, "VRIFT_VERIFY")) vector[n++] = var_verify;
   if (var_verify_log[0] && !value_of(envp, "VRIFT_VERIFY_LOG")) vector[n++] = var_verify_log;
   if (var_trace[0] && !value_of(envp, "VRIFT_TRACE")) vector[n++] = var_trace;
+  /* What this process knows from outside is handed on only if the VDir says that it misses nothing itself (leaky programs do). Without it the
+   * child's every change would name G. */
+  if (!shim.vdir && !shim_need_unsatisfied()) shim_want_vdir();
   if (shim_need_token(e->need, spawn) > 0) vector[n++] = e->need;
   vector[n] = NULL;
   e->envp = vector;
@@ -245,8 +248,7 @@ int shim_blind_begin(void) {
   }
   shim_count(VR_STAT_BLIND);
   int token = shim_mut_begin(&in);
-  if (token == -1) __atomic_fetch_add(&shim.board.dyn->overflow, 1, __ATOMIC_SEQ_CST);
-  else shim_token_keep(token, VR_BOARD_KIND_BLIND, 0);
+  if (token != -1) shim_token_keep(token, VR_BOARD_KIND_BLIND, 0);
   return token;
 }
 void shim_blind_child(int token, pid_t child) {

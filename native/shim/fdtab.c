@@ -244,7 +244,7 @@ static void bump_real_path(int fd, int record) {
   uint32_t slot = vr_slot(vr_hash64(rel, (size_t)n, shim.board.header->hash_seed));
   const struct vr_record *r = &shim.board.records[record];
   for (int i = 0; i < 6; i++)
-    if (r->slots[i] == slot || r->slots[i] == 0) return;
+    if (r->slots[i] == slot) return; /* G among them is not enough: it may be published again as soon as the record is HELD */
   vr_mutation_add_slot(&shim.board, record, slot);
 }
 
@@ -261,8 +261,8 @@ void shim_fd_opened_write_at(int fd, int token, uint32_t mark) {
   }
   int record = shim_token_record(token);
   if (record < 0) {
-    shim_mut_end(token);
-    __atomic_fetch_add(&shim.board.dyn->overflow, 1, __ATOMIC_SEQ_CST);
+    shim_mut_end(token); /* no record, so overflow was counted; or the board is another one now */
+    if (token >= 0 && shim.board.base) __atomic_fetch_add(&shim.board.dyn->overflow, 1, __ATOMIC_SEQ_CST);
     shim_fd_forget(fd);
     return;
   }
