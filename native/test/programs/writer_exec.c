@@ -84,7 +84,7 @@ int main(void) {
   mkdir("bin", 0755), symlink("/bin/true", "bin/mine"), setenv("PATH", "nowhere:bin:/bin:/usr/bin", 1);
   RUN(fork, execlp("mine", "mine", NULL));
   static char *many[3000];
-  static char names[2999][12];
+  static char names[2999][32];
   for (int i = 0; i < 2999; i++) snprintf(names[i], sizeof names[i], "V%d=%d", i, i), many[i] = names[i];
   RUN(fork, execle("/bin/sh", "sh", "-c", "exit $((V2998 - 2900))", NULL, many));
   spawns();
