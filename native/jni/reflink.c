@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define NATIVE(type, name) JNIEXPORT type JNICALL Java_dev_vrift_platform_FileCalls_##name
@@ -87,8 +88,8 @@ NATIVE(jint, stat)(JNIEnv *env, jclass c, jint fd, jbyteArray name, jlongArray o
   if (rc) return rc;
   if ((*env)->GetArrayLength(env, out) < 18) return -EINVAL;
   if (statx(fd, p, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &x)) return -errno;
-  jlong v[18] = {(jlong)(((uint64_t)x.stx_dev_major << 32) | x.stx_dev_minor), (jlong)x.stx_ino, (jlong)x.stx_size, (jlong)x.stx_blocks,
-                 (jlong)(((uint64_t)x.stx_rdev_major << 32) | x.stx_rdev_minor), x.stx_mode, x.stx_nlink, x.stx_uid, x.stx_gid, x.stx_blksize,
+  jlong v[18] = {(jlong)makedev(x.stx_dev_major, x.stx_dev_minor), (jlong)x.stx_ino, (jlong)x.stx_size, (jlong)x.stx_blocks,
+                 (jlong)makedev(x.stx_rdev_major, x.stx_rdev_minor), x.stx_mode, x.stx_nlink, x.stx_uid, x.stx_gid, x.stx_blksize,
                  x.stx_mtime.tv_sec, x.stx_mtime.tv_nsec, x.stx_ctime.tv_sec, x.stx_ctime.tv_nsec, x.stx_atime.tv_sec, x.stx_atime.tv_nsec,
                  x.stx_btime.tv_sec, x.stx_btime.tv_nsec};
   (*env)->SetLongArrayRegion(env, out, 0, 18, v);

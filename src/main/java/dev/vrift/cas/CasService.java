@@ -1,0 +1,353 @@
+package dev.vrift.cas;
+
+import dev.vrift.platform.FileCalls;
+import dev.vrift.platform.FileStat;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.EnumMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * One project's dealings with the content store: ingest of what became quiet on a thread of its own at idle priority, and the runs that a command asks for.
+ * One run at a time; {@link #changed} never waits. No failure here is a failure of anything else.
+ */
+public final class CasService implements AutoCloseable {
+  /** Changed paths that may wait; more are forgotten until the next whole run. */
+  static final int QUEUE_MAX = 65_536;
+  static final long CLOSE_WAIT_MS = 2000;
+  private static final long TICK_MS = 500;
+  private static final int PATH_MAX = 4095;
+  private static final int DEPTH_MAX = 512;
+
+  /** A path as a key of a map. */
+  private record Key(byte[] path) {
+    @Override
+    public boolean equals(Object o) {
+      return o instanceof Key k && Arrays.equals(path, k.path);
+    }
+
+    @Override
+    public int hashCode() {
+      return Arrays.hashCode(path);
+    }
+  }
+
+  private final ContentStore store;
+  private final ContentIndex index;
+  private final String projectId;
+  private final IngestPolicy policy;
+  private final int root;
+  private final long rootDevice;
+  private final Ingest ingest;
+  private final Thread thread;
+  private final LinkedHashMap<Key, Long> waiting = new LinkedHashMap<>();
+  private final Object running = new Object();
+  private volatile boolean closed;
+
+  /** {@code root}: bytes of the real root path. Throws if it cannot be opened. Starts the thread. */
+  public CasService(ContentStore store, ContentIndex index, String projectId, byte[] root, IngestPolicy policy) throws CasException {
+    this.store = store;
+    this.index = index;
+    this.projectId = projectId;
+    this.policy = policy;
+    this.root = FileCalls.open(root, FileCalls.DIRECTORY, 0);
+    if (this.root < 0) {
+      throw new CasException("opening the project's root", this.root);
+    }
+    FileStat st = FileCalls.stat(this.root, null, new int[1]);
+    int home = FileCalls.open(ContentStore.bytes(store.dir()), FileCalls.DIRECTORY, 0);
+    FileStat mine = home < 0 ? null : FileCalls.stat(home, null, new int[1]);
+    if (home >= 0) {
+      FileCalls.close(home);
+    }
+    if (st == null || mine == null) {
+      FileCalls.close(this.root);
+      throw new CasException("looking at the project's root and the store", 0);
+    }
+    this.rootDevice = st.dev();
+    this.ingest = new Ingest(store, index, this.root, mine.uid());
+    this.thread = new Thread(null, this::run, "vrift-ingest-" + projectId, 512 << 10);
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  /** A path (bytes relative to the root) changed. It is ingested once it was quiet for as long as the policy says. Never blocks for long. */
+  public void changed(byte[] path) {
+    synchronized (waiting) {
+      Key key = new Key(path);
+      waiting.remove(key); // the order is that of the last change
+      if (waiting.size() < QUEUE_MAX) {
+        waiting.put(key, now());
+      }
+    }
+  }
+
+  private static long now() {
+    return System.nanoTime() / 1_000_000;
+  }
+
+  private void run() {
+    FileCalls.idlePriority();
+    store.sweepTemporaries();
+    boolean unwritten = false;
+    try {
+      while (!closed) {
+        List<byte[]> quiet = takeQuiet();
+        if (quiet.isEmpty()) {
+          if (unwritten) {
+            synchronized (running) {
+              writeReferences();
+            }
+            unwritten = false;
+          }
+          Thread.sleep(TICK_MS);
+        } else {
+          for (byte[] path : quiet) {
+            unwritten |= background(path);
+          }
+        }
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private List<byte[]> takeQuiet() {
+    List<byte[]> out = new ArrayList<>();
+    long before = now() - policy.quietMs();
+    synchronized (waiting) {
+      var all = waiting.entrySet().iterator();
+      while (all.hasNext() && out.size() < 256) {
+        var e = all.next();
+        if (e.getValue() > before) {
+          break;
+        }
+        out.add(e.getKey().path());
+        all.remove();
+      }
+    }
+    return out;
+  }
+
+  /** True if something was stored. Sleeps as the budget demands. */
+  private boolean background(byte[] path) throws InterruptedException {
+    Ingest.Outcome outcome;
+    long read;
+    synchronized (running) {
+      if (closed || noSpace(policy) != null) {
+        return false;
+      }
+      long before = ingest.readBytes();
+      outcome = ingest.file(path, policy);
+      read = ingest.readBytes() - before;
+    }
+    if (outcome == Ingest.Outcome.YOUNG || outcome == Ingest.Outcome.CHANGED) {
+      changed(path);
+    }
+    if (read > 0 && policy.bytesPerSecond() < Long.MAX_VALUE) {
+      Thread.sleep(Math.min(10_000, read * 1000 / policy.bytesPerSecond()));
+    }
+    return outcome == Ingest.Outcome.STORED || outcome == Ingest.Outcome.ALREADY;
+  }
+
+  private String noSpace(IngestPolicy p) {
+    long[] space = store.space();
+    return space != null && space[0] < p.minimumFree() ? "less than " + (p.minimumFree() >> 20) + " MiB are free in " + store.dir() : null;
+  }
+
+  private void writeReferences() {
+    try {
+      References.write(store, projectId, index);
+    } catch (CasException e) {
+      dev.vrift.platform.Log.warn("cas: " + e.getMessage());
+    }
+  }
+
+  /**
+   * Ingests the whole project. {@code all}: everything; else by the background policy but without its rate. Files that changed within the last
+   * seconds are waited for once. Blocks until done; a second caller waits for the first.
+   */
+  public IngestReport ingest(boolean all) {
+    IngestPolicy p = all ? policy.everything() : policy;
+    synchronized (running) {
+      long start = now();
+      long readBefore = ingest.readBytes();
+      long storedBefore = ingest.storedBytes();
+      Map<Ingest.Outcome, Long> counts = new EnumMap<>(Ingest.Outcome.class);
+      List<byte[]> again = new ArrayList<>();
+      String stopped = walk(p, counts, again);
+      if (stopped.isEmpty() && !again.isEmpty() && sleep(p.minimumAgeMs())) {
+        for (byte[] path : again) {
+          counts.merge(ingest.file(path, p), 1L, Long::sum);
+        }
+      } else {
+        counts.merge(Ingest.Outcome.YOUNG, (long) again.size(), Long::sum);
+      }
+      writeReferences();
+      long[] n = new long[Ingest.Outcome.values().length];
+      counts.forEach((k, v) -> n[k.ordinal()] = v);
+      if (n[Ingest.Outcome.FAILED.ordinal()] > 0 && stopped.isEmpty() && ingest.failure() != null) {
+        stopped = "some files failed: " + ingest.failure().getMessage();
+      }
+      return new IngestReport(
+          Arrays.stream(n).sum(), n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], ingest.readBytes() - readBefore,
+          ingest.storedBytes() - storedBefore, now() - start, stopped);
+    }
+  }
+
+  private boolean sleep(long ms) {
+    try {
+      Thread.sleep(ms);
+      return !closed;
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      return false;
+    }
+  }
+
+  private record Dir(byte[] path, int depth) {}
+
+  /** Depth first, one open directory at a time, never onto another device. Returns why it stopped, or "". */
+  private String walk(IngestPolicy p, Map<Ingest.Outcome, Long> counts, List<byte[]> again) {
+    ArrayDeque<Dir> todo = new ArrayDeque<>();
+    todo.push(new Dir(new byte[0], 0));
+    while (!todo.isEmpty()) {
+      Dir dir = todo.pop();
+      String full = noSpace(p);
+      if (full != null || closed) {
+        return full != null ? full : "the daemon is stopping";
+      }
+      List<FileCalls.Name> names = list(dir.path());
+      if (names == null) {
+        counts.merge(Ingest.Outcome.UNREADABLE, 1L, Long::sum);
+        continue;
+      }
+      for (FileCalls.Name n : names) {
+        byte[] path = join(dir.path(), n.name());
+        if (n.type() == FileCalls.Name.TYPE_DIRECTORY || n.type() == FileCalls.Name.TYPE_UNKNOWN && isDirectory(path)) {
+          if (path.length <= PATH_MAX && dir.depth() < DEPTH_MAX && !Ingest.excluded(path)) {
+            todo.push(new Dir(path, dir.depth() + 1));
+          }
+        } else if (n.type() == FileCalls.Name.TYPE_REGULAR || n.type() == FileCalls.Name.TYPE_UNKNOWN) {
+          Ingest.Outcome o = path.length > PATH_MAX ? Ingest.Outcome.EXCLUDED : ingest.file(path, p);
+          if (o == Ingest.Outcome.YOUNG || o == Ingest.Outcome.CHANGED) {
+            again.add(path);
+          } else {
+            counts.merge(o, 1L, Long::sum);
+          }
+          if (o == Ingest.Outcome.FAILED && ingest.failure() != null && ingest.failure().full()) {
+            return ingest.failure().getMessage();
+          }
+        }
+      }
+    }
+    return "";
+  }
+
+  private boolean isDirectory(byte[] path) {
+    FileStat st = FileCalls.stat(root, path, new int[1]);
+    return st != null && st.isDirectory();
+  }
+
+  /** Null: unreadable. Empty: on another device. */
+  private List<FileCalls.Name> list(byte[] path) {
+    int fd = path.length == 0 ? root : FileCalls.openBeneath(root, path, true);
+    if (fd < 0) {
+      return null;
+    }
+    try {
+      FileStat st = FileCalls.stat(fd, null, new int[1]);
+      return st != null && st.dev() != rootDevice ? List.of() : FileCalls.names(fd);
+    } finally {
+      if (fd != root) {
+        FileCalls.close(fd);
+      }
+    }
+  }
+
+  private static byte[] join(byte[] dir, byte[] name) {
+    if (dir.length == 0) {
+      return name;
+    }
+    byte[] out = Arrays.copyOf(dir, dir.length + 1 + name.length);
+    out[dir.length] = '/';
+    System.arraycopy(name, 0, out, dir.length + 1, name.length);
+    return out;
+  }
+
+  public CasStat stat() {
+    return CasStat.of(store);
+  }
+
+  /** Reads up to {@code sample} blobs (all for {@link Integer#MAX_VALUE}), chosen at random, and heals what this project has. */
+  public VerifyReport verify(int sample) throws CasException {
+    synchronized (running) {
+      long start = now();
+      List<Digest> all = store.digests();
+      Collections.shuffle(all, new Random());
+      List<Digest> chosen = all.subList(0, Math.min(sample, all.size()));
+      Set<Digest> bad = new HashSet<>();
+      for (Digest d : chosen) {
+        if (store.verify(d, -1) == ContentStore.Health.BAD) {
+          bad.add(d);
+        }
+      }
+      Set<Digest> missing = new HashSet<>();
+      List<byte[]> sources = new ArrayList<>();
+      index.forEach(
+          (path, stat, known) -> {
+            if (known.stored() && (bad.contains(known.digest()) || !store.seems(known.digest(), stat.size()))) {
+              sources.add(path);
+              if (!bad.contains(known.digest())) {
+                missing.add(known.digest());
+              }
+            }
+          });
+      for (byte[] path : sources) {
+        ingest.file(path, policy.everything());
+      }
+      Set<Digest> healed = new HashSet<>();
+      for (Set<Digest> set : List.of(bad, missing)) {
+        for (Digest d : set) {
+          if (store.verify(d, -1) == ContentStore.Health.GOOD) {
+            healed.add(d);
+          }
+        }
+      }
+      return new VerifyReport(chosen.size(), texts(bad), texts(missing), texts(healed), now() - start);
+    }
+  }
+
+  private static List<String> texts(Set<Digest> set) {
+    return set.stream().map(Digest::toString).sorted().toList();
+  }
+
+  /** The project is forgotten: its references go, its blobs stay for others and for the collection of garbage. */
+  public void forget() {
+    References.remove(store, projectId);
+  }
+
+  /** Ends the thread; a run that is under way ends at its next directory. */
+  @Override
+  public void close() {
+    closed = true;
+    thread.interrupt();
+    try {
+      thread.join(TimeUnit.MILLISECONDS.toMillis(CLOSE_WAIT_MS));
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    synchronized (running) {
+      FileCalls.close(root);
+    }
+  }
+}

@@ -1,0 +1,19 @@
+package dev.vrift.cas;
+
+/**
+ * How much is ingested.
+ *
+ * @param all everything, whatever its size, without a budget
+ * @param copyLimit files up to this many bytes are stored where a copy costs; larger ones are only hashed
+ * @param bytesPerSecond budget for reading
+ * @param minimumAgeMs a file whose ctime is younger is left for later: another change could leave the same times
+ * @param quietMs a changed path is looked at after this long without another change
+ * @param minimumFree ingest stops when less is free where the store lies, in bytes
+ */
+public record IngestPolicy(boolean all, long copyLimit, long bytesPerSecond, long minimumAgeMs, long quietMs, long minimumFree) {
+  public static final IngestPolicy BACKGROUND = new IngestPolicy(false, 1 << 20, 32 << 20, 2000, 2000, 1L << 30);
+
+  public IngestPolicy everything() {
+    return new IngestPolicy(true, Long.MAX_VALUE, Long.MAX_VALUE, minimumAgeMs, quietMs, minimumFree);
+  }
+}
