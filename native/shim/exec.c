@@ -9,6 +9,8 @@
 #define HEAD_BYTES 1024
 #define INTERP_MAX 256
 #define PHDRS_MAX 256
+#define LOADS_MAX 8
+#define DYNAMIC_MAX 64 /* entries looked at; DT_NEEDED come first */
 
 #if defined(__x86_64__)
 #define OUR_MACHINE EM_X86_64
@@ -90,18 +92,55 @@ static int same_interp(const char *interp) {
          a.st_ino == b.st_ino;
 }
 
+/* Address Sanitizer refuses to start behind a preloaded library: "runtime does not come first". */
+static int is_first_or_nothing(const char *library) {
+  return !strncmp(library, "libasan.so", 10) || !strncmp(library, "libhwasan.so", 12) || !strncmp(library, "libclang_rt.asan", 16) ||
+         !strncmp(library, "libclang_rt.hwasan", 18);
+}
+
+struct segments {
+  Elf64_Phdr dynamic, load[LOADS_MAX];
+  unsigned loads;
+};
+static uint64_t file_offset(const struct segments *g, uint64_t address) {
+  for (unsigned i = 0; i < g->loads; i++)
+    if (address >= g->load[i].p_vaddr && address - g->load[i].p_vaddr < g->load[i].p_filesz)
+      return address - g->load[i].p_vaddr + g->load[i].p_offset;
+  return 0;
+}
+static int refuses_preload(int fd, const struct segments *g) {
+  Elf64_Dyn d[DYNAMIC_MAX];
+  uint64_t strings = 0;
+  char name[24];
+  long got = g->dynamic.p_filesz ? pread_raw(fd, d, g->dynamic.p_filesz < sizeof d ? g->dynamic.p_filesz : sizeof d, g->dynamic.p_offset) : 0;
+  size_t n = got > 0 ? (size_t)got / sizeof *d : 0;
+  for (size_t i = 0; i < n && d[i].d_tag != DT_NULL; i++)
+    if (d[i].d_tag == DT_STRTAB) strings = file_offset(g, d[i].d_un.d_ptr);
+  for (size_t i = 0; strings && i < n && d[i].d_tag != DT_NULL; i++) {
+    if (d[i].d_tag != DT_NEEDED) continue;
+    long r = pread_raw(fd, name, sizeof name - 1, strings + d[i].d_un.d_val);
+    name[r > 0 ? r : 0] = 0;
+    if (is_first_or_nothing(name)) return 1;
+  }
+  return 0;
+}
+
 static enum program elf_program(int fd, const Elf64_Ehdr *h) {
-  char interp[INTERP_MAX];
+  char interp[INTERP_MAX] = "";
+  struct segments g = {.loads = 0};
   if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_machine != OUR_MACHINE || h->e_phentsize != sizeof(Elf64_Phdr)) return PROGRAM_FOREIGN;
   for (unsigned i = 0; i < h->e_phnum && i < PHDRS_MAX; i++) {
     Elf64_Phdr p;
     if (pread_raw(fd, &p, sizeof p, h->e_phoff + i * sizeof p) != (long)sizeof p) return PROGRAM_ODD;
-    if (p.p_type != PT_INTERP) continue;
-    if (p.p_filesz < 2 || p.p_filesz > sizeof interp) return PROGRAM_FOREIGN;
-    if (pread_raw(fd, interp, p.p_filesz, p.p_offset) != (long)p.p_filesz || interp[p.p_filesz - 1]) return PROGRAM_FOREIGN;
-    return same_interp(interp) ? PROGRAM_SEEN : PROGRAM_FOREIGN;
+    if (p.p_type == PT_DYNAMIC) g.dynamic = p;
+    else if (p.p_type == PT_LOAD && g.loads < LOADS_MAX) g.load[g.loads++] = p;
+    else if (p.p_type == PT_INTERP) {
+      if (p.p_filesz < 2 || p.p_filesz > sizeof interp) return PROGRAM_FOREIGN;
+      if (pread_raw(fd, interp, p.p_filesz, p.p_offset) != (long)p.p_filesz || interp[p.p_filesz - 1]) return PROGRAM_FOREIGN;
+    }
   }
-  return PROGRAM_STATIC;
+  if (!interp[0]) return PROGRAM_STATIC;
+  return same_interp(interp) && !refuses_preload(fd, &g) ? PROGRAM_SEEN : PROGRAM_FOREIGN;
 }
 
 /* The interpreter of a #! line, zero ended in place; NULL: none. */

@@ -48,7 +48,8 @@ done
 setup check no_stage
 printf 'int main(void) { return 0; }\n' >"$work/static.c"
 static=; ${CC:-cc} -static -o "$work/static" "$work/static.c" 2>/dev/null && static=$work/static
-inside check "$programs/writer_check" $static || fail "writer_check: exit code $?"
+asan=; gcc -fsanitize=address -o "$work/asan" "$work/static.c" 2>/dev/null && asan=$work/asan
+inside check "$programs/writer_check" "$static" "$asan" || fail "writer_check: exit code $?"
 
 # The shell's way of writing: open, dup2, close, write, and the last reference dies in dup2.
 setup shell
