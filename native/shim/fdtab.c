@@ -339,7 +339,12 @@ void shim_close_range(unsigned first, unsigned last, int (*real_close)(int)) {
 
 /* The reference is taken before the real dup: another thread may close the last other descriptor in between. */
 int shim_dup_begin(int from) {
-  if (!in_range(from) || !is_write(load(from)) || shim_in_vfork_child()) return 0;
+  if (!in_range(from) || !is_write(load(from))) return 0;
+  if (shim_in_vfork_child()) { /* its copy goes into the program that it will exec; the object is shared with the parent */
+    if (kind_of(load(from)) == SHIM_FD_STAGED) shim_stage_promote_fd(from);
+    escape(&objects[index_of(load(from)) % HELD_MAX]);
+    return 0;
+  }
   if (kind_of(load(from)) == SHIM_FD_STAGED) shim_stage_promote_fd(from);
   uint64_t w = load(from);
   if (!is_write(w) || !hold(w)) return 0;

@@ -5,11 +5,13 @@
 
 #define VECTOR_ON_STACK 512 /* entries of argv or envp; longer ones are mapped (and by a vfork child left to its parent) */
 #define SPAWN_OPENS 16
+#define SPAWN_DUPS 64
 #define SPAWN_PATH_MAX 1024
 
-static void before_program(int all) {
+/* replaced: this very process becomes the program, and nobody is left to release what FD_CLOEXEC closes. */
+static void before_program(int replaced) {
   shim_stage_promote_all();
-  if (all) shim_fd_escape_all();
+  if (replaced && !shim_in_vfork_child()) shim_fd_escape_all();
   else shim_fd_escape_inherited();
   shim_count_flush();
 }
@@ -147,6 +149,12 @@ static struct spawn_open {
   char path[SPAWN_PATH_MAX];
 } spawn_opens[SPAWN_OPENS];
 static uint32_t spawn_open_lost; /* one did not fit: every spawn with actions counts as blind */
+/* Descriptors that the actions copy: the copy is inherited whatever FD_CLOEXEC says. */
+static struct {
+  const void *actions; /* NULL: free */
+  int fd;
+} spawn_dups[SPAWN_DUPS];
+static uint32_t spawn_dup_lost; /* one did not fit: every spawn with actions hands on everything */
 
 int hook_posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, int fd, const char *path, int flags, mode_t mode) {
   if (!real.posix_spawn_file_actions_addopen &&
@@ -165,10 +173,36 @@ int hook_posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, i
   return 0;
 }
 ALIASES_posix_spawn_file_actions_addopen
+int hook_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int from, int to) {
+  if (!real.posix_spawn_file_actions_adddup2 &&
+      !shim_late_real((void **)&real.posix_spawn_file_actions_adddup2, "posix_spawn_file_actions_adddup2"))
+    return ENOSYS;
+  int result = real.posix_spawn_file_actions_adddup2(actions, from, to);
+  if (result || !recording()) return result;
+  for (int i = 0; i < SPAWN_DUPS; i++) {
+    const void *none = NULL;
+    if (!__atomic_compare_exchange_n(&spawn_dups[i].actions, &none, actions, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) continue;
+    spawn_dups[i].fd = from;
+    return 0;
+  }
+  __atomic_store_n(&spawn_dup_lost, 1, __ATOMIC_SEQ_CST);
+  return 0;
+}
+ALIASES_posix_spawn_file_actions_adddup2
+static void escape_spawn_dups(const void *actions) {
+  if (!actions) return;
+  if (__atomic_load_n(&spawn_dup_lost, __ATOMIC_ACQUIRE)) shim_fd_escape_all();
+  for (int i = 0; i < SPAWN_DUPS; i++)
+    if (__atomic_load_n(&spawn_dups[i].actions, __ATOMIC_ACQUIRE) == actions) shim_fd_escape(spawn_dups[i].fd);
+}
 int hook_posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *actions) {
   for (int i = 0; i < SPAWN_OPENS; i++) {
     const void *mine = actions;
     __atomic_compare_exchange_n(&spawn_opens[i].actions, &mine, NULL, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+  }
+  for (int i = 0; i < SPAWN_DUPS; i++) {
+    const void *mine = actions;
+    __atomic_compare_exchange_n(&spawn_dups[i].actions, &mine, NULL, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
   }
   if (!real.posix_spawn_file_actions_destroy &&
       !shim_late_real((void **)&real.posix_spawn_file_actions_destroy, "posix_spawn_file_actions_destroy"))
@@ -210,7 +244,8 @@ static int spawn_any(spawn_function *call, int by_pid, enum program program, pid
   pid_t child = -1;
   int lost = actions && __atomic_load_n(&spawn_open_lost, __ATOMIC_ACQUIRE);
   shim_fork_begin();
-  before_program(actions != NULL); /* a dup2 among the actions hands on what has FD_CLOEXEC too */
+  before_program(0);
+  escape_spawn_dups(actions);
   begin_spawn_opens(actions, opens);
   char **vector = begin_vector(&e, shim_env_count(envp), stack);
   shim_env_plan(&e, envp, vector, program, 1);

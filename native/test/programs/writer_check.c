@@ -238,6 +238,27 @@ static void escapes(void) {
   CHECK(run("exit 7", 1) == 7 && live(VR_BOARD_KIND_HELD) == 1); /* the child never had it */
   CHECK(fcntl(fd, F_SETFD, 0) == 0 && run("exit 7", 1) == 7 && live(VR_BOARD_KIND_ESCAPED) == 1);
   close(fd), free_all();
+  fd = open("e4b", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  CHECK(run("exit 7", 2) == 7 && live(VR_BOARD_KIND_HELD) == 1 && run("exit 7", 0) == 7 && live(VR_BOARD_KIND_ESCAPED) == 1);
+  close(fd), free_all();
+  fd = open("e4c", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  int apart = open("e4d", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  posix_spawn_file_actions_t dups;
+  char *nothing[] = {"/bin/true", NULL};
+  pid_t spawned;
+  posix_spawn_file_actions_init(&dups), posix_spawn_file_actions_adddup2(&dups, fd, 1);
+  CHECK(posix_spawn(&spawned, nothing[0], &dups, NULL, nothing, environ) == 0 && waitpid(spawned, NULL, 0) == spawned);
+  CHECK(names_inode(VR_BOARD_KIND_ESCAPED, ino("e4c")) && names_inode(VR_BOARD_KIND_HELD, ino("e4d")));
+  posix_spawn_file_actions_destroy(&dups), close(fd), close(apart), free_all();
+  fd = open("e4e", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  spawned = vfork();
+  if (spawned == 0) {
+    dup2(fd, 1);
+    execv(nothing[0], nothing);
+    _exit(9);
+  }
+  CHECK(waitpid(spawned, NULL, 0) == spawned && live(VR_BOARD_KIND_ESCAPED) == 1 && close(fd) == 0);
+  free_all();
   /* A vfork child that closes what is its parent's must not release it. */
   fd = make("e5");
   pid = vfork();
