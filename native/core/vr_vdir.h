@@ -29,4 +29,22 @@ enum vr_answer vr_lookup(const struct vr_vdir *v, const struct vr_board *b, cons
                          struct vr_entry *out, char *target, size_t target_cap, uint32_t *reason);
 /* Only step 1, and G clean: may memory be asked at all? 0 or a VR_STAT_NATIVE_*. */
 uint32_t vr_readable(const struct vr_vdir *v, const struct vr_board *b, uint64_t now, uint64_t need);
+/* programs[]: open addressing from here, one step at a time, at most VR_PROGRAM_PROBES; an all-zero row ends a chain. */
+#define VR_PROGRAM_PROBES 64
+static inline uint32_t vr_program_start(uint64_t dev, uint64_t ino) {
+  uint64_t key[2] = {dev, ino};
+  return (uint32_t)vr_hash64(key, sizeof key, 0) % VR_PROGRAMS;
+}
+/* The verdict on exactly this file (all fields compared), VR_PROGRAM_UNKNOWN when there is none or the row fails its check. */
+uint32_t vr_program_verdict(const struct vr_vdir *v, const struct vr_program *file);
+/* header.groups_hash: of the supplementary groups in ascending order; sorts them in place. */
+static inline uint64_t vr_groups_hash(uint32_t *groups, size_t n) {
+  for (size_t i = 1; i < n; i++)
+    for (size_t j = i; j > 0 && groups[j - 1] > groups[j]; j--) {
+      uint32_t t = groups[j];
+      groups[j] = groups[j - 1];
+      groups[j - 1] = t;
+    }
+  return vr_hash64(groups, n * sizeof *groups, 0);
+}
 #endif

@@ -18,28 +18,50 @@ struct shim_state {
   char root[SHIM_PATH_MAX];        /* VRIFT_ROOT */
   char project_run[SHIM_PATH_MAX]; /* VRIFT_PROJECT_RUN */
   uint64_t root_dev;   /* 0 until mapped */
-  struct vr_vdir vdir; /* base NULL: none mapped */
-  struct vr_board board;
-  uint64_t need;       /* docs/PROTOCOL.md section 5 */
+  const struct vr_vdir *vdir; /* NULL: none mapped. Load it once per call: it may be replaced, what it points to never is */
+  struct vr_board board;      /* base NULL: none mapped. A successor is mapped over it, at the same address */
   uint32_t verify, trace_fd_wanted, early_calls, leaky; /* leaky: 0 classified as seen, 1 unknown or leaky */
   uint32_t unrecorded; /* a change was made while no board existed */
+  uint32_t reads_off;  /* 0, or the VR_STAT_NATIVE_* because of which this process reads natively from now on */
 };
 extern struct shim_state shim HIDDEN;
+static inline int shim_active(void) { return __builtin_expect(shim.ready > 0, 1); }
+
+/* init.c: first thing in the child of a fork: pid, counters. */
+HIDDEN void shim_forked(void);
 
 /* map.c: maps what is missing. Cheap when mapped; remaps when superseded. 1: that part is mapped. */
 HIDDEN int shim_want_board(void);
 HIDDEN int shim_want_vdir(void);
 HIDDEN uint64_t shim_now(void);
+/* Credentials, namespaces or root changed: this process asks the kernel from now on. */
+HIDDEN void shim_reads_off(uint32_t reason);
+/* fdtab.c, called after a successor of the board was mapped: what is HELD is not in the new one. */
+HIDDEN void shim_board_replaced(void);
+
+/* ask.c. For hooks that only want to know whether a path is surely absent (open O_RDONLY, opendir, fopen "r"): ENOENT or ENOTDIR,
+ * counted as a question answered; or 0: make the real call (a staged file at the path has then been promoted). Follows links. */
+HIDDEN int shim_known_absent(int dirfd, const char *path);
+/* ops_mutate.c: the mutating half of syscall(). 1: *result is libc's result (errno set); 0: not one of them. */
+HIDDEN int shim_syscall_mutate(long number, const long args[6], long *result);
 
 /* edge.c: something from outside became known to this process. */
 HIDDEN void shim_edge(void);
 HIDDEN void shim_edge_fd(int fd); /* only if fd is not a regular file or directory */
 HIDDEN int shim_need_unsatisfied(void);
+/* What this process knows, for the program it is about to start: "VRIFT_NEED=…" for the new environment, so that its start is no
+ * edge. spawn: 1 when the child is made by libc (posix_spawn), 0 when the calling process itself execs. Length, or 0: pass nothing
+ * (and drop any that is there). Never given to a BLIND program. */
+#define SHIM_NEED_MAX 96
+HIDDEN int shim_need_token(char out[SHIM_NEED_MAX], int spawn);
 
 /* path.c. dirfd AT_FDCWD or a descriptor. Result: >= 0 length of the path relative to the root, written to rel[SHIM_PATH_MAX];
  * SHIM_OUTSIDE: lexically outside; SHIM_ODD: a form memory does not answer (.., trailing slash, unknown dirfd, too long). */
 enum { SHIM_OUTSIDE = -1, SHIM_ODD = -2 };
 HIDDEN int shim_resolve(int dirfd, const char *path, char *rel);
+/* The same for readers: *rel points into path or buf (not ended by a zero); a trailing slash is taken off and *dir set; leading ".." of a path
+ * relative to a known directory are resolved. */
+HIDDEN int shim_resolve_read(int dirfd, const char *path, char *buf, const char **rel, int *dir);
 HIDDEN void shim_cwd_changed(void);
 
 /* intent.c: names the real slots of what a mutator touches (section 4, "Real paths"): path and its parent. flags: SHIM_DIR names G if
@@ -60,6 +82,9 @@ HIDDEN int shim_in_vfork_child(void);
 HIDDEN void shim_fd_opened_write(int fd, int mut_token);         /* after a real open for writing: HELD */
 HIDDEN void shim_fd_opened_dir(int fd, const char *rel, int len); /* remembers the path of a directory descriptor */
 HIDDEN void shim_fd_opened_other(int fd, int regular);
+enum { SHIM_FD_UNKNOWN, SHIM_FD_OTHER, SHIM_FD_REGULAR, SHIM_FD_DIR, SHIM_FD_WRITE, SHIM_FD_STAGED };
+HIDDEN int shim_fd_kind(int fd);                                  /* UNKNOWN also for numbers out of range */
+HIDDEN void shim_fd_forget(int fd);                               /* before something else closes it (closedir) */
 HIDDEN int shim_fd_dir_path(int fd, char *rel);                   /* length or -1 */
 HIDDEN int shim_close(int fd, int (*real)(int));                  /* the whole life-cycle rule: commit, real close, release */
 HIDDEN void shim_fd_duped(int from, int to);

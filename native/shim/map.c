@@ -1,0 +1,235 @@
+/* Finding, checking and mapping the board and the VDir. Every check that fails means: native, look again later. Mappings are never
+ * undone, because another thread may be reading them; a successor of the VDir gets its own, a successor of the board is mapped over
+ * the old one (its size never changes). No descriptor stays open. */
+#include <linux/capability.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/statfs.h>
+#include <time.h>
+#include "internal.h"
+#include "raw.h"
+
+#define HEX 16
+#define MOUNT_RDONLY 1 /* statfs.f_flags */
+#define MOUNT_NOEXEC 8
+#define MAPPED_MAX 32 /* VDirs that one process may see in its life; after that it stays native */
+
+static struct shim_mapped mapped[MAPPED_MAX];
+static unsigned mapped_count;
+static int busy;            /* one thread maps; the others go on natively */
+static uint64_t retry_at;   /* coarse clock before which no VDir is looked for again */
+
+uint64_t shim_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void shim_reads_off(uint32_t reason) { __atomic_store_n(&shim.reads_off, reason, __ATOMIC_RELAXED); }
+
+static int hex_ok(const char *p) {
+  for (int i = 0; i < HEX; i++)
+    if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f'))) return 0;
+  return 1;
+}
+static uint64_t hex_of(const char *p) {
+  uint64_t v = 0;
+  for (int i = 0; i < HEX; i++) v = v << 4 | (uint64_t)(p[i] <= '9' ? p[i] - '0' : p[i] - 'a' + 10);
+  return v;
+}
+static void hex_to(char *to, uint64_t v) {
+  for (int i = HEX - 1; i >= 0; i--, v >>= 4) to[i] = "0123456789abcdef"[v & 15];
+}
+
+/* The text of the map link: "<vdir hex>.<board hex>". */
+static int read_map(uint64_t *vdir_id, uint64_t *board_id) {
+  char path[VR_ROOT_PATH_MAX + 8], text[2 * HEX + 2];
+  size_t n = strlen(shim.project_run);
+  memcpy(path, shim.project_run, n);
+  memcpy(path + n, "/map", 5);
+  if (raw_readlink(AT_FDCWD, path, text, sizeof text) != 2 * HEX + 1) return 0;
+  if (!hex_ok(text) || text[HEX] != '.' || !hex_ok(text + HEX + 1)) return 0;
+  *vdir_id = hex_of(text);
+  *board_id = hex_of(text + HEX + 1);
+  return 1;
+}
+
+/* Maps /dev/shm/<prefix><hex>, after checking that nobody else can have made or changed it. */
+static void *map_file(const char *prefix, uint64_t id, int writable, void *at, size_t want, size_t *size) {
+  char path[64];
+  size_t n = strlen(prefix);
+  memcpy(path, prefix, n);
+  hex_to(path + n, id);
+  path[n + HEX] = 0;
+  int fd = raw_open(AT_FDCWD, path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
+  if (fd < 0) return NULL;
+  struct stat st;
+  long p = -1;
+  if (raw_fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0600 && st.st_uid == (uid_t)raw0(SYS_geteuid) &&
+      st.st_size >= (off_t)VR_INDEX_OFFSET && (!want || (size_t)st.st_size == want)) {
+    *size = (size_t)st.st_size;
+    p = raw_mmap(at, *size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | (at ? MAP_FIXED : 0), fd);
+  }
+  raw_close(fd);
+  return raw_failed(p) ? NULL : (void *)p;
+}
+
+/* Checks a board before it may be laid over the old one. */
+static int map_board(uint64_t id) {
+  size_t size;
+  struct vr_board fresh = {0};
+  void *p = map_file("/dev/shm/vrift_board_", id, 1, NULL, VR_BOARD_SIZE, &size);
+  if (!p) return 0;
+  if (vr_board_attach(&fresh, p, size) || fresh.header->board_id != id || __atomic_load_n(&fresh.dyn->superseded, __ATOMIC_ACQUIRE)) {
+    raw2(SYS_munmap, (long)p, (long)size);
+    return 0;
+  }
+  if (!shim.board.base) {
+    vr_board_attach(&shim.board, p, size);
+  } else {
+    raw2(SYS_munmap, (long)p, (long)size);
+    if (!map_file("/dev/shm/vrift_board_", id, 1, shim.board.base, VR_BOARD_SIZE, &size)) return 0;
+    shim_board_replaced();
+  }
+  __atomic_fetch_add(&shim.board.dyn->loads, 1, __ATOMIC_RELAXED);
+  return 1;
+}
+
+static int board_usable(void) {
+  return __atomic_load_n(&shim.board.base, __ATOMIC_ACQUIRE) && !__atomic_load_n(&shim.board.dyn->superseded, __ATOMIC_RELAXED);
+}
+
+int shim_want_board(void) {
+  if (board_usable()) return 1;
+  uint64_t vdir_id, board_id;
+  if (!shim_active() || !read_map(&vdir_id, &board_id)) return 0;
+  if (shim.board.base && shim.board.header->board_id == board_id) return 0; /* superseded, and no successor yet */
+  if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) return board_usable();
+  int saved = errno, ok = board_usable() || map_board(board_id);
+  __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+  errno = saved;
+  return ok;
+}
+
+static uint64_t ns_inode(const char *path) {
+  struct stat st;
+  return raw_stat(AT_FDCWD, path, &st, 0) == 0 ? st.st_ino : 0;
+}
+
+/* Effective credentials equal the daemon's: its view of what is searchable is ours. */
+static int same_credentials(struct shim_mapped *m) {
+  const struct vr_header *h = m->v.header;
+  m->who.uid = (uint32_t)raw0(SYS_geteuid);
+  m->who.gid = (uint32_t)raw0(SYS_getegid);
+  long n = raw2(SYS_getgroups, 64, (long)m->who.groups);
+  struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
+  if (n < 0 || raw2(SYS_capget, (long)&head, (long)data) < 0) return 0;
+  m->who.ngroups = (uint32_t)n;
+  uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
+  m->who.dac_override = (data[0].effective >> CAP_DAC_OVERRIDE) & 1;
+  m->who.may_access = (uint32_t)raw0(SYS_getuid) == m->who.uid && (uint32_t)raw0(SYS_getgid) == m->who.gid;
+  return h->uid == m->who.uid && h->gid == m->who.gid && h->caps == caps && h->groups_hash == vr_groups_hash(m->who.groups, (size_t)n);
+}
+
+/* The root that the header speaks of is the one at our root path, in our namespaces. */
+static int same_place(struct shim_mapped *m) {
+  const struct vr_header *h = m->v.header;
+  struct statx root, again;
+  struct statfs fs;
+  if (h->root_len != shim.root_len || memcmp(h->root_path, shim.root, shim.root_len)) return 0;
+  if (raw_statx(AT_FDCWD, shim.root, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME | 0x1000, &root) ||
+      raw_statx(AT_FDCWD, shim.root, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &again) ||
+      raw2(SYS_statfs, (long)shim.root, (long)&fs) < 0)
+    return 0;
+  uint64_t dev = ((uint64_t)root.stx_dev_major & 0xfff) << 8 | ((uint64_t)root.stx_dev_major & ~0xfffull) << 32 |
+                 (root.stx_dev_minor & 0xff) | ((uint64_t)root.stx_dev_minor & ~0xffull) << 12;
+  if (dev != h->root_dev || root.stx_ino != h->root_ino) return 0;
+  if ((root.stx_mask & 0x1000) && root.stx_mnt_id != h->mnt_id) return 0;
+  m->root_dev = dev;
+  m->who.noexec = (fs.f_flags & MOUNT_NOEXEC) != 0;
+  m->who.readonly = (fs.f_flags & MOUNT_RDONLY) != 0 || h->readonly;
+  m->who.statx_mask_basic = again.stx_mask;
+  m->who.statx_ok = !(h->statx_mask & ~(STATX_BASIC_STATS | STATX_BTIME | 0x1000u)) && !(again.stx_mask & ~h->statx_mask);
+  return h->mnt_ns == ns_inode("/proc/self/ns/mnt") && h->pid_ns == ns_inode("/proc/self/ns/pid") &&
+         h->user_ns == ns_inode("/proc/self/ns/user");
+}
+
+static int pair_ok(const struct shim_mapped *m, uint64_t vdir_id) {
+  const struct vr_header *h = m->v.header;
+  const struct vr_board_header *b = shim.board.header;
+  return h->vdir_id == vdir_id && h->board_id == b->board_id && h->hash_seed == b->hash_seed &&
+         !memcmp(h->boot_id, b->boot_id, sizeof h->boot_id) && !__atomic_load_n(&m->v.dyn->superseded, __ATOMIC_ACQUIRE);
+}
+
+static int map_vdir(uint64_t vdir_id) {
+  if (mapped_count >= MAPPED_MAX) return 0;
+  struct shim_mapped *m = &mapped[mapped_count];
+  memset(m, 0, sizeof *m);
+  size_t size;
+  void *p = map_file("/dev/shm/vrift_vdir_", vdir_id, 0, NULL, 0, &size);
+  if (!p) return 0;
+  int attached = vr_vdir_attach(&m->v, p, size) == 0;
+  if (attached && pair_ok(m, vdir_id)) {
+    if (same_place(m) && same_credentials(m)) {
+      m->need = shim_first_need(&m->v);
+      shim.root_dev = m->root_dev;
+      mapped_count++;
+      shim_classify(&m->v);
+      __atomic_store_n(&shim.vdir, &m->v, __ATOMIC_RELEASE);
+      return 1;
+    }
+    shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
+  } else if (!attached && shim.board.base) {
+    __atomic_fetch_add(&shim.board.dyn->corrupt, 1, __ATOMIC_RELAXED);
+  }
+  raw2(SYS_munmap, (long)p, (long)size);
+  return 0;
+}
+
+/* Still paired with the board that we write to? (The board may have been replaced under us.) */
+static int vdir_usable(const struct vr_vdir *v) {
+  return v && !__atomic_load_n(&v->dyn->superseded, __ATOMIC_RELAXED) && v->header->board_id == shim.board.header->board_id;
+}
+
+int shim_want_vdir(void) {
+  if (vdir_usable(shim_vdir()) && board_usable()) return 1;
+  if (!shim_active() || shim.reads_off) return 0;
+  uint64_t now = shim_now();
+  if (now < __atomic_load_n(&retry_at, __ATOMIC_RELAXED)) return 0;
+  __atomic_store_n(&retry_at, now + SHIM_RETRY_MAP_NS, __ATOMIC_RELAXED);
+  uint64_t vdir_id, board_id;
+  if (!shim_want_board() || !read_map(&vdir_id, &board_id)) return 0;
+  if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) return 0;
+  int saved = errno, ok = vdir_usable(shim_vdir());
+  if (!ok && shim.board.header->board_id == board_id) ok = map_vdir(vdir_id);
+  __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+  errno = saved;
+  return ok;
+}
+
+/* A leaky program changes and learns things past libc, so it may not read from memory; nor may one that is not yet known. Its pid
+ * is left in a free word of the board for the daemon to look at. */
+void shim_classify(const struct vr_vdir *v) {
+  struct statx x;
+  if (raw_statx(AT_FDCWD, "/proc/self/exe", 0, STATX_BASIC_STATS, &x)) return;
+  struct vr_program file = {0};
+  file.dev = ((uint64_t)x.stx_dev_major & 0xfff) << 8 | ((uint64_t)x.stx_dev_major & ~0xfffull) << 32 | (x.stx_dev_minor & 0xff) |
+             ((uint64_t)x.stx_dev_minor & ~0xffull) << 12;
+  file.ino = x.stx_ino;
+  file.size = x.stx_size;
+  file.mtime = (uint64_t)x.stx_mtime.tv_sec;
+  file.mtime_ns = x.stx_mtime.tv_nsec;
+  file.ctime = (uint64_t)x.stx_ctime.tv_sec;
+  file.ctime_ns = x.stx_ctime.tv_nsec;
+  uint32_t verdict = vr_program_verdict(v, &file);
+  __atomic_store_n(&shim.leaky, verdict != VR_PROGRAM_SEEN, __ATOMIC_RELAXED);
+  if (verdict != VR_PROGRAM_UNKNOWN || !shim.board.base) return;
+  uint64_t pid = (uint64_t)raw_getpid();
+  for (unsigned i = 0; i < VR_BOARD_CLASSIFY; i++)
+    if (__atomic_load_n(&shim.board.classify[i], __ATOMIC_RELAXED) == pid) return;
+  for (unsigned i = 0; i < VR_BOARD_CLASSIFY; i++) {
+    uint64_t empty = 0;
+    if (__atomic_compare_exchange_n(&shim.board.classify[i], &empty, pid, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return;
+  }
+}
