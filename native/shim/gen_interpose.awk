@@ -75,13 +75,13 @@ NF < 5 { print "gen_interpose: " FILENAME ":" NR ": too few fields: " $0 > "/dev
   printf "%s\n", alias[name] > H
   if (family != "raw") {
     fields = fields sprintf("  %s%s(*%s)(%s);\n", ret, sep(ret), name, args)
-    resolve = resolve sprintf("  real.%s = (__typeof__(real.%s))dlsym(RTLD_NEXT, \"%s\");\n", name, name, name)
+    resolve = resolve sprintf("  real.%s = (__typeof__(real.%s))shim_next_symbol(\"%s\");\n", name, name, name)
   }
   if (family ~ /^edge/) { w++; wret[w] = ret; wname[w] = name; wargs[w] = args; wfam[w] = family; wsys[w] = sys }
 }
 END {
   printf "/* The functions we stand in front of, as the next library has them. NULL: not resolved yet, or not in this libc. */\nstruct shim_reals {\n%s};\nextern struct shim_reals real HIDDEN;\nHIDDEN void shim_resolve_reals(void);\n", fields > H
-  printf "/* Resolves one real function now, for calls that come before the constructor and have no system call of their own. */\nHIDDEN void *shim_late_real(void **slot, const char *name);\n#endif\n" > H
+  printf "/* Resolves one real function now, for calls that come before the constructor and have no system call of their own. */\nHIDDEN void *shim_late_real(void **slot, const char *name);\n/* next_symbol.c: as dlsym(RTLD_NEXT, name), fast. In the constructor only. */\nHIDDEN void *shim_next_symbol(const char *name);\n#endif\n" > H
   printf "void shim_resolve_reals(void) {\n%s}\n", resolve > C
   printf "void *shim_late_real(void **slot, const char *name) {\n  return *slot = dlsym(RTLD_NEXT, name);\n}\n" > C
   for (i = 1; i <= w; i++) wrapper(wret[i], wname[i], wargs[i], wfam[i], wsys[i])

@@ -24,9 +24,6 @@ HIDDEN void shim_intent_cwd_moved(void);
 /* Real path of an open descriptor relative to the root: length, SHIM_OUTSIDE, or SHIM_ODD when unknown. */
 HIDDEN int shim_fd_real_rel(int fd, char *rel);
 
-/* next_symbol.c: as dlsym(RTLD_NEXT, name), fast. In the constructor only. */
-HIDDEN void *shim_next_symbol(const char *name);
-
 /* fdtab.c */
 HIDDEN int shim_dup_begin(int from);                /* before a real dup: promotes, takes a reference; 0: nothing to share */
 HIDDEN void shim_dup_end(int reference, int to);    /* after it; to < 0: it failed */
