@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "vr_board.h"
+#include "vr_stage.h"
 
 static void die(const char *what) {
   perror(what);
@@ -62,9 +63,10 @@ static int records(const char *run) {
       dead++; /* the daemon's to free */
     else if (b.records[i].state == VR_BOARD_RECORD_LIVE) kinds[b.records[i].kind & 7]++;
     else if (b.records[i].state != VR_BOARD_RECORD_FREE) kinds[0]++;
-  for (unsigned i = 0; i < VR_BOARD_STAGED; i++) staged += b.staged[i].state != VR_BOARD_STAGED_FREE;
-  printf("OP %u HELD %u BLIND %u ESCAPED %u STAGED %u CLAIMED %u overflow %u dead %u\n", kinds[VR_BOARD_KIND_OP], kinds[VR_BOARD_KIND_HELD],
-         kinds[VR_BOARD_KIND_BLIND], kinds[VR_BOARD_KIND_ESCAPED], staged, kinds[0], b.dyn->overflow, dead);
+  for (unsigned i = 0; i < VR_BOARD_STAGED; i++) staged += VR_STAGED_STATE(b.staged[i].state) != VR_BOARD_STAGED_FREE;
+  printf("OP %u HELD %u BLIND %u ESCAPED %u STAGED %u CLAIMED %u overflow %u dead %u staged %llu\n", kinds[VR_BOARD_KIND_OP], kinds[VR_BOARD_KIND_HELD],
+         kinds[VR_BOARD_KIND_BLIND], kinds[VR_BOARD_KIND_ESCAPED], staged, kinds[0], b.dyn->overflow, dead,
+         (unsigned long long)b.dyn->stats[VR_STAT_STAGED]);
   return 0;
 }
 

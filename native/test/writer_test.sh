@@ -15,7 +15,7 @@ fail() { failed=$((failed + 1)); echo "FAIL: $*"; }
 
 # setup NAME [no_stage]: $work/NAME/{root,run,outside}
 setup() {
-  mkdir -p "$work/$1/root" "$work/$1/outside" && mkdir -m 700 "$work/$1/run" && "$tool" create "$work/$1/run" "$work/$1/root" ${2:-}
+  mkdir -p "$work/$1/root/.vrift" "$work/$1/outside" && mkdir -m 700 "$work/$1/run" && "$tool" create "$work/$1/run" "$work/$1/root" ${2:-}
 }
 # inside NAME COMMAND...: in that project, preloaded
 inside() {
@@ -30,7 +30,7 @@ for program in "$programs"/writer_*; do
   name=$(basename "$program")
   case $name in *.d | writer_check) continue ;; esac
   for mode in '' no_stage; do
-    rm -rf "$work/native"; mkdir -p "$work/native/root" "$work/native/outside"
+    rm -rf "$work/native"; mkdir -p "$work/native/root/.vrift" "$work/native/outside"
     (cd "$work/native/root" && WRITER_OUTSIDE=$work/native/outside "$program") >"$work/native.out" 2>&1; native=$?
     setup "$name$mode" $mode
     inside "$name$mode" "$program" >"$work/shim.out" 2>&1; code=$?
@@ -40,6 +40,7 @@ for program in "$programs"/writer_*; do
     diff <(tree "$work/native/outside") <(tree "$work/$name$mode/outside") || fail "$name $mode: other tree outside"
     records=$("$tool" records "$work/$name$mode/run")
     case $records in "OP 0 HELD 0 BLIND "*" ESCAPED "*" STAGED 0 CLAIMED 0 overflow 0 dead "*) ;; *) fail "$name $mode: records left: $records" ;; esac
+    case $mode$records in no_stage*"staged 0") ;; no_stage* | *"staged 0") fail "$name ${mode:-staging}: $records" ;; esac
     echo "$name ${mode:-staging}: exit $code, $(wc -l <"$work/shim.out") lines; $records"
     "$tool" remove "$work/$name$mode/run"
   done
