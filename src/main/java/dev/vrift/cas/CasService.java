@@ -25,6 +25,11 @@ public final class CasService implements AutoCloseable {
   static final int QUEUE_MAX = 65_536;
   static final long CLOSE_WAIT_MS = 2000;
   private static final long TICK_MS = 500;
+  /** While the project never becomes quiet, a path is looked at after this long all the same, ms. */
+  private static final long IMPATIENT_MS = 60_000;
+  /** Background work rests this many times as long as it worked. */
+  private static final int REST_FACTOR = 4;
+  private static final long REST_MIN_MS = 10;
   private static final int PATH_MAX = 4095;
   private static final int DEPTH_MAX = 512;
 
@@ -51,6 +56,8 @@ public final class CasService implements AutoCloseable {
   private final Thread thread;
   private final LinkedHashMap<Key, Long> waiting = new LinkedHashMap<>();
   private final Object running = new Object();
+  private long lastChange;
+  private long owedRestNs;
   private volatile boolean closed;
 
   /** {@code root}: bytes of the real root path. Throws if it cannot be opened. Starts the thread. */
@@ -86,7 +93,8 @@ public final class CasService implements AutoCloseable {
       Key key = new Key(path);
       waiting.remove(key); // the order is that of the last change
       if (waiting.size() < QUEUE_MAX) {
-        waiting.put(key, now());
+        lastChange = now();
+        waiting.put(key, lastChange);
       }
     }
   }
@@ -123,8 +131,8 @@ public final class CasService implements AutoCloseable {
 
   private List<byte[]> takeQuiet() {
     List<byte[]> out = new ArrayList<>();
-    long before = now() - policy.quietMs();
     synchronized (waiting) {
+      long before = now() - (now() - lastChange >= policy.quietMs() ? policy.quietMs() : IMPATIENT_MS);
       var all = waiting.entrySet().iterator();
       while (all.hasNext() && out.size() < 256) {
         var e = all.next();
@@ -142,6 +150,7 @@ public final class CasService implements AutoCloseable {
   private boolean background(byte[] path) throws InterruptedException {
     Ingest.Outcome outcome;
     long read;
+    long start = System.nanoTime();
     synchronized (running) {
       if (closed || noSpace(policy) != null) {
         return false;
@@ -153,8 +162,10 @@ public final class CasService implements AutoCloseable {
     if (outcome == Ingest.Outcome.YOUNG || outcome == Ingest.Outcome.CHANGED) {
       changed(path);
     }
-    if (read > 0 && policy.bytesPerSecond() < Long.MAX_VALUE) {
-      Thread.sleep(Math.min(10_000, read * 1000 / policy.bytesPerSecond()));
+    owedRestNs += Math.max(REST_FACTOR * (System.nanoTime() - start), policy.bytesPerSecond() == Long.MAX_VALUE ? 0 : read * 1_000_000_000L / policy.bytesPerSecond());
+    if (owedRestNs > TimeUnit.MILLISECONDS.toNanos(REST_MIN_MS)) {
+      Thread.sleep(Math.min(10_000, TimeUnit.NANOSECONDS.toMillis(owedRestNs)));
+      owedRestNs = 0;
     }
     return outcome == Ingest.Outcome.STORED || outcome == Ingest.Outcome.ALREADY;
   }

@@ -49,5 +49,11 @@ final class Lmdb {
 
   static native void release(long address);
 
+  /** Engine changes into a batch; see native/jni/lmdb_convert.c. */
+  static native int fromChanges(long changes, int length, long batch, int capacity, long epoch);
+
+  /** The paths of a batch as u16 length and bytes each. */
+  static native int names(long batch, int length, byte[] into);
+
   static native ByteBuffer view(long address, int size);
 }

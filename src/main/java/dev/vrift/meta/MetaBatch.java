@@ -91,6 +91,35 @@ public final class MetaBatch implements AutoCloseable {
     return item(MetaLayout.OP_DELETE, path, NONE, epoch) >= 0;
   }
 
+  /**
+   * Replaces the content by what the engine reported as changed ({@code vr_engine_changes}): a PUT per entry, a DELETE per one that is gone. False
+   * for malformed or too many changes: the batch is then empty.
+   */
+  public boolean setChanges(long changes, int bytes, long epoch) {
+    int n = Lmdb.fromChanges(changes, bytes, address, capacity, epoch);
+    length = Math.max(n, 0);
+    return n >= 0;
+  }
+
+  /** Room for {@link #setChanges} of that many bytes of changes, whatever they are. */
+  public static int capacityForChanges(int bytes) {
+    return Math.min(MetaLayout.BATCH_MAX, 2 * bytes + FIXED);
+  }
+
+  /** The paths of the items in memory handed out by {@link MetaStore#loadAll}: u16 length and bytes each, into {@code out}. Bytes used, or -1. */
+  public static int names(long address, int length, byte[] out) {
+    return Lmdb.names(address, length, out);
+  }
+
+  /** Native memory for others, zeroed; 0 if there is none. */
+  public static long allocate(int bytes) {
+    return Lmdb.allocate(bytes);
+  }
+
+  public static void release(long address) {
+    Lmdb.release(address);
+  }
+
   /** Calls back for each item of this batch. */
   public void forEach(ItemConsumer consumer) {
     forEach(view.duplicate().order(ByteOrder.LITTLE_ENDIAN), length, consumer);

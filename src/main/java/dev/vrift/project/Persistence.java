@@ -1,0 +1,278 @@
+package dev.vrift.project;
+
+import dev.vrift.cas.CasException;
+import dev.vrift.cas.CasService;
+import dev.vrift.cas.ContentStore;
+import dev.vrift.cas.IngestPolicy;
+import dev.vrift.meta.LmdbMetaStore;
+import dev.vrift.meta.MetaBatch;
+import dev.vrift.meta.MetaException;
+import dev.vrift.meta.MetaStore;
+import dev.vrift.meta.MetaWriter;
+import dev.vrift.platform.Log;
+import dev.vrift.wire.Answer;
+import dev.vrift.wire.Fields;
+import dev.vrift.wire.Json;
+import dev.vrift.wire.WireException;
+import java.nio.file.Path;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * What a daemon keeps beyond its life: the project's metadata (LMDB) and contents (the user's store). Everything is opened and written on a
+ * thread of its own; the apply thread only hands over what changed ({@link #collect}) and never waits. Every part may be missing: then
+ * builds go on, and {@link #describe} says why.
+ */
+public final class Persistence implements AutoCloseable {
+  /** The engine's changes, as {@code Engine.changes}. */
+  public interface Changes {
+    /** Fills native memory; bytes, 0 when there are none, or -errno. Apply thread. */
+    int take(long address, int capacity);
+  }
+
+  /** Gets names known from before, as {@code vr_engine_preload} wants them. Any thread; returns when they were taken. */
+  public interface Names {
+    void enter(byte[] names, int length);
+  }
+
+  /** Bytes of changes taken in one turn. */
+  static final int CHANGES_BYTES = 64 << 10;
+  private static final int INBOX = 64;
+  private static final int NAMES_BYTES = 1 << 20;
+  private static final long POLL_MS = 200;
+  private static final long CLOSE_WAIT_MS = 3_000;
+  private static final String EPOCH = "epoch";
+  private static final int REGULAR = 0100000;
+  private static final int TYPE_MASK = 0170000;
+
+  private final Path stateDir;
+  private final Path casDir;
+  private final String id;
+  private final byte[] root;
+  private final Names names;
+  private final ArrayBlockingQueue<MetaBatch> inbox = new ArrayBlockingQueue<>(INBOX);
+  private final Thread thread;
+  private final long changes = MetaBatch.allocate(CHANGES_BYTES);
+  private volatile boolean closing;
+  private volatile MetaStore store;
+  private volatile MetaWriter writer;
+  private volatile CasService cas;
+  private volatile String metaState = "opening";
+  private volatile String casState = "opening";
+  private volatile long epoch;
+  private volatile long preloaded;
+  private StoredContents contents;
+
+  private Persistence(Path stateDir, Path casDir, String id, byte[] root, Names names) {
+    this.stateDir = stateDir;
+    this.casDir = casDir;
+    this.id = id;
+    this.root = root;
+    this.names = names;
+    this.thread = new Thread(null, this::run, "state-" + id, 512 << 10);
+    thread.setDaemon(true);
+  }
+
+  /**
+   * Starts opening in the background. {@code stateDir}: the project's ({@code lmdb} is made in it); {@code root}: bytes of the real root; {@code
+   * names} may be null.
+   */
+  public static Persistence start(Path stateDir, Path casDir, String id, byte[] root, Names names) {
+    Persistence p = new Persistence(stateDir, casDir, id, root, names);
+    p.thread.start();
+    return p;
+  }
+
+  /** Apply thread, once a turn: takes at most {@link #CHANGES_BYTES} of changes. Until the store is open they stay with the engine. */
+  public void collect(Changes source) {
+    if (writer == null || changes == 0 || inbox.remainingCapacity() == 0) {
+      return;
+    }
+    int n = source.take(changes, CHANGES_BYTES);
+    if (n <= 0) {
+      return;
+    }
+    MetaBatch batch;
+    try {
+      batch = new MetaBatch(MetaBatch.capacityForChanges(n));
+    } catch (OutOfMemoryError e) {
+      return; // these changes are not kept; the next start sees the tree anyway
+    }
+    if (!batch.setChanges(changes, n, epoch) || !inbox.offer(batch)) {
+      batch.close();
+    }
+  }
+
+  private void run() {
+    openMeta();
+    openCas();
+    try {
+      while (!closing || !inbox.isEmpty()) {
+        MetaBatch batch = inbox.poll(POLL_MS, TimeUnit.MILLISECONDS);
+        MetaWriter w = writer;
+        if (batch != null) {
+          tellCas(batch);
+          if (w == null) {
+            batch.close();
+          } else {
+            w.offer(batch);
+          }
+        }
+        if (w != null && w.storeDamaged()) {
+          reopen();
+        }
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private void openMeta() {
+    try {
+      MetaStore opened = LmdbMetaStore.open(stateDir.resolve("lmdb"), root);
+      byte[] last = opened.value(EPOCH);
+      epoch = (last == null || last.length != Long.BYTES ? 0 : java.nio.ByteBuffer.wrap(last).getLong()) + 1;
+      opened.putValue(EPOCH, java.nio.ByteBuffer.allocate(Long.BYTES).putLong(epoch).array());
+      if (opened.origin() == MetaStore.Origin.REPLACED) {
+        Log.warn("the metadata of " + id + " were set aside and are rebuilt from the tree: " + opened.reason());
+      }
+      if (names != null && opened.origin() == MetaStore.Origin.LOADED) {
+        preload(opened);
+      }
+      store = opened;
+      metaState = opened.origin().name().toLowerCase(java.util.Locale.ROOT);
+      writer = new MetaWriter(opened, id);
+    } catch (MetaException | RuntimeException | UnsatisfiedLinkError e) {
+      metaState = "unavailable: " + e.getMessage();
+      Log.warn("no metadata are kept for " + id + ", the tree is read at each start: " + e.getMessage());
+    }
+  }
+
+  private void preload(MetaStore from) throws MetaException {
+    byte[] buffer = new byte[NAMES_BYTES];
+    long[] bytes = new long[1];
+    from.loadAll(
+        (address, length) -> {
+          int n = MetaBatch.names(address, length, buffer);
+          if (n > 0) {
+            names.enter(buffer, n);
+            bytes[0] += n;
+          }
+          return !closing;
+        });
+    preloaded = bytes[0];
+  }
+
+  private void openCas() {
+    MetaStore s = store;
+    if (s == null) {
+      casState = "unavailable: it needs the metadata store";
+      return;
+    }
+    try {
+      contents = new StoredContents(s, epoch);
+      cas = new CasService(ContentStore.open(casDir), contents, id, root, IngestPolicy.BACKGROUND);
+      casState = "open";
+    } catch (CasException | RuntimeException e) {
+      casState = "unavailable: " + e.getMessage();
+      Log.warn("no contents are kept for " + id + ": " + e.getMessage());
+    }
+  }
+
+  /** Damage seen while running: set aside by the next open, which verifies every page. What is lost comes back at the next start. */
+  private void reopen() {
+    closeParts();
+    openMeta();
+    openCas();
+  }
+
+  private void tellCas(MetaBatch batch) {
+    CasService c = cas;
+    if (c != null) {
+      batch.forEach(
+          i -> {
+            if ((i.stat().mode() & TYPE_MASK) == REGULAR) {
+              c.changed(i.path());
+            }
+          });
+    }
+  }
+
+  /** Adds to the daemon's status object. */
+  public void describe(Json out) {
+    MetaStore s = store;
+    MetaWriter w = writer;
+    out.key("metadata").object().field("state", metaState).field("epoch", epoch).field("preloaded_bytes", preloaded);
+    if (s != null && w != null) {
+      MetaStore.Info i = s.info();
+      MetaWriter.Report r = w.report();
+      out.field("records", i.records()).field("bytes", i.pages() * i.pageSize()).field("map_bytes", i.mapSize()).field("commits", i.commits());
+      out.field("queued_bytes", r.queuedBytes()).field("dropped_batches", r.droppedBatches()).field("failure", r.failure());
+    }
+    out.end().field("contents", casState);
+  }
+
+  /** The CAS request of the wire: command ingest (all=0/1), stat or verify (sample=N; all without). May take as long as it needs. */
+  public Answer answer(Fields request) {
+    CasService c = cas;
+    if (c == null) {
+      return Answer.error("unavailable", "contents are not kept: " + casState);
+    }
+    try {
+      String command = request.text("command");
+      return switch (command == null ? "" : command) {
+        case "ingest" -> Answer.json(CasReports.json(c.ingest(request.number("all", 0) != 0)));
+        case "stat" -> Answer.json(CasReports.json(c.stat()));
+        case "verify" -> Answer.json(CasReports.json(c.verify((int) Math.clamp(request.number("sample", Integer.MAX_VALUE), 0, Integer.MAX_VALUE))));
+        default -> Answer.error("malformed", "command is ingest, stat or verify");
+      };
+    } catch (WireException | CasException e) {
+      return Answer.error("failed", e.getMessage());
+    }
+  }
+
+  /** For {@code init --undo}: the project's references go. */
+  public void forget() {
+    CasService c = cas;
+    if (c != null) {
+      c.forget();
+    }
+  }
+
+  private void closeParts() {
+    CasService c = cas;
+    cas = null;
+    if (c != null) {
+      c.close();
+    }
+    if (contents != null) {
+      contents.close();
+      contents = null;
+    }
+    MetaWriter w = writer;
+    writer = null;
+    if (w != null) {
+      w.close();
+    }
+    MetaStore s = store;
+    store = null;
+    if (s != null) {
+      s.close();
+    }
+  }
+
+  /** Writes what is queued, within seconds. After the apply thread has ended. */
+  @Override
+  public void close() {
+    closing = true;
+    try {
+      thread.join(CLOSE_WAIT_MS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    if (!thread.isAlive()) {
+      closeParts();
+      MetaBatch.release(changes);
+    }
+  }
+}
