@@ -231,7 +231,7 @@ final class ProjectSupervisor {
     }
     if (forced) {
       policy.forgive();
-    } else if (before == State.QUARANTINED || Files.exists(run.stopped())) {
+    } else if (before == State.QUARANTINED || Files.exists(run.stopped()) || Files.exists(project.stopped())) {
       synchronized (this) {
         wanted = false;
       }

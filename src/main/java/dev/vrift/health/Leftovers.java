@@ -1,5 +1,6 @@
 package dev.vrift.health;
 
+import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.platform.UserDirs;
 import java.io.IOException;
@@ -39,6 +40,35 @@ public final class Leftovers {
     removeTree(Path.of(root, ".vrift", "staging"), failed);
     removeIfEmpty(run.projects());
     removeIfEmpty(dirs.state().resolve("projects"));
+    return failed;
+  }
+
+  /**
+   * What all projects share: coordinator, its files, logs, contents. To be called when no project is left. Locks are removed by their holder only, so
+   * a starter at the same moment is never cheated. Returns what could not be removed.
+   */
+  public static List<String> removeCommon(RunPaths run, UserDirs dirs) {
+    List<String> failed = new ArrayList<>();
+    int starting = Processes.lock(RunPaths.bytes(run.startLock()));
+    if (starting >= 0) {
+      if (DaemonStop.coordinator(run)) {
+        int serving = Processes.lock(RunPaths.bytes(run.lock()));
+        if (serving >= 0) {
+          for (Path p : List.of(run.stopped(), run.pid(), run.socket(), run.dir().resolve("libvrift_shim.so"), run.lock())) {
+            delete(p);
+          }
+          Processes.close(serving);
+        }
+      }
+      delete(run.startLock());
+      Processes.close(starting);
+    }
+    removeIfEmpty(run.projects());
+    removeIfEmpty(run.dir());
+    removeTree(dirs.logs(), failed);
+    removeIfEmpty(dirs.state());
+    removeTree(dirs.cas(), failed);
+    removeIfEmpty(dirs.cache());
     return failed;
   }
 

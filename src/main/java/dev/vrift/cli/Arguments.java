@@ -1,0 +1,66 @@
+package dev.vrift.cli;
+
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** The words behind a command: flags that it knows, values of options, and the rest in order. Immutable once parsed. */
+final class Arguments {
+  private final Set<String> flags = new HashSet<>();
+  private final Map<String, String> values = new java.util.HashMap<>();
+  private final List<String> rest = new ArrayList<>();
+
+  private Arguments() {}
+
+  /** {@code known} are the flags ({@code --json}) and, ending in {@code =}, options with a value ({@code --set=}). Unknown ones are refused. */
+  static Arguments parse(String command, List<String> words, int maxRest, String... known) throws Failure {
+    Arguments out = new Arguments();
+    Set<String> all = Set.of(known);
+    boolean plain = false;
+    for (int i = 0; i < words.size(); i++) {
+      String w = words.get(i);
+      int equals = w.indexOf('=');
+      String option = equals < 0 ? w + "=" : w.substring(0, equals + 1);
+      if (plain || !w.startsWith("-") || w.equals("-")) {
+        out.rest.add(w);
+      } else if (w.equals("--")) {
+        plain = true;
+      } else if (all.contains(w)) {
+        out.flags.add(w);
+      } else if (all.contains(option)) {
+        if (equals < 0 && ++i >= words.size()) {
+          throw Failure.usage(w + " needs a value", command);
+        }
+        out.values.put(option, equals < 0 ? words.get(i) : w.substring(equals + 1));
+      } else {
+        throw Failure.usage(command + " has no option " + w, command);
+      }
+    }
+    if (out.rest.size() > maxRest) {
+      throw Failure.usage(command + ": '" + out.rest.get(maxRest) + "' is one word too many", command);
+    }
+    return out;
+  }
+
+  boolean has(String flag) {
+    return flags.contains(flag);
+  }
+
+  /** The value of an option named with its {@code =}, or null. */
+  String value(String option) {
+    return values.get(option);
+  }
+
+  List<String> rest() {
+    return rest;
+  }
+
+  String first(String command, String what) throws Failure {
+    if (rest.isEmpty()) {
+      throw Failure.usage(command + " needs " + what, command);
+    }
+    return rest.get(0);
+  }
+}

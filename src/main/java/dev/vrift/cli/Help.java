@@ -1,0 +1,160 @@
+package dev.vrift.cli;
+
+import java.util.Map;
+
+/** What {@code vrift COMMAND --help} teaches. */
+final class Help {
+  private Help() {}
+
+  private static final String EXITS = "\nExit code: 0 all is well, 1 not, 2 the command line was wrong, 125 vrift itself failed.\n";
+
+  private static final Map<String, String> TEXTS =
+      Map.ofEntries(
+          Map.entry(
+              "init",
+              """
+              vrift init [--json]       makes .vrift in the project and starts its daemon; waits until it serves
+              vrift init --undo         stops this project's daemon and removes everything vrift keeps for it:
+                                        .vrift (with the salvage area), database, shared memory, logs, sockets
+
+              Not needed before `vrift run`, which does the same in the background. The project is the nearest directory upwards
+              with a .vrift in it, else the git repository, else the current directory. Your files are not touched by either.
+              """),
+          Map.entry(
+              "status",
+              """
+              vrift status [--json]
+
+              Lists the projects that have a daemon or had one: state, number of files known, memory, staging. States:
+                serving      questions are answered from memory
+                scanning     the files are being looked at; commands run natively meanwhile
+                native       commands run natively; the reason is given
+                fencing      a daemon that does not die keeps its successor out
+                quarantined  the daemon died too often; `vrift restart` tries again
+                stopped      no daemon; the next `vrift run` starts it
+              Never starts anything.
+              """),
+          Map.entry(
+              "stats",
+              """
+              vrift stats [--zero] [--json]
+
+              How many questions of programs were answered from memory and why the others were not, since the counters were last
+              zeroed. The lines add up to the total. --zero sets them to zero after printing.
+              """),
+          Map.entry(
+              "explain",
+              """
+              vrift explain PATH [--json]
+
+              What is known about a path: whether it would be answered from memory now, and if not, why.
+              Example: vrift explain src/main.c
+              """),
+          Map.entry(
+              "verify",
+              """
+              vrift verify [--json]
+
+              Compares everything in memory with the files, field by field. Exit code 1 if anything differs. Files that change
+              meanwhile are looked at again. For a check of every single answer during a build: VRIFT_VERIFY=1 vrift run -- make
+              """),
+          Map.entry(
+              "stop",
+              """
+              vrift stop                stops this project's daemon
+              vrift stop --all          stops every daemon of yours, and the coordinator
+
+              Running commands go on natively. Nothing starts a daemon again until the next `vrift run`, `init` or `restart`.
+              With nothing running it does nothing and succeeds.
+              """),
+          Map.entry(
+              "restart",
+              """
+              vrift restart [--json]
+
+              Stops this project's daemon if it runs, starts it, and waits until it answers. Ends a quarantine.
+              """),
+          Map.entry(
+              "logs",
+              """
+              vrift logs [-f] [--all]   the log of this project's daemon; --all: the coordinator's too; -f: goes on until ^C
+              """),
+          Map.entry(
+              "doctor",
+              """
+              vrift doctor [--json]     looks for what keeps vrift from working, or from working well
+              vrift doctor --fix        and repairs what can be repaired without asking; what it would do is printed without --fix
+
+              Exit code 1 if there is an error that was not repaired; warnings alone are 0.
+              """),
+          Map.entry(
+              "config",
+              """
+              vrift config show [--json]
+
+              Every setting with its value and where that comes from. Later ones win:
+                the default, /etc/vrift/config.toml, $XDG_CONFIG_HOME/vrift/config.toml, .vrift.toml in the project,
+                the environment (VRIFT_QUOTA_MAX_FILES for quota.max_files), the command line (--set quota.max_files=1000)
+              A daemon reads them when it starts: vrift restart.
+              """),
+          Map.entry(
+              "cas",
+              """
+              vrift cas ingest [--all] [--json]   keeps the contents of this project's files; --all: large ones too
+              vrift cas stat [--json]             how much is kept, and how much sharing saves
+              vrift cas verify [--json]           reads every blob and compares it with its name
+
+              The store is shared by all your projects; equal contents are kept once. Secrets (keys, .env) are never kept.
+              """),
+          Map.entry(
+              "salvage",
+              """
+              vrift salvage list [--json]         what was taken back when a program died while writing, and replaced versions
+              vrift salvage restore NAME [--to FILE] [--force]   puts one back; --force replaces a file that is there
+              vrift salvage drop NAME | --all     removes it for good
+
+              The area is bounded; the oldest go first. NAME is the first column of `list`.
+              """));
+
+  /** The page of a command, or null when there is no such command. */
+  static String of(String command) {
+    String text = TEXTS.get(command);
+    return text == null ? null : text + EXITS;
+  }
+
+  static boolean knows(String command) {
+    return TEXTS.containsKey(command);
+  }
+
+  /** The command people may have meant: the one at the smallest edit distance, or null when none is near. */
+  static String nearest(String word) {
+    String best = null;
+    int least = 3;
+    for (String name : new java.util.TreeSet<>(TEXTS.keySet())) {
+      int d = distance(word, name);
+      if (d < least) {
+        least = d;
+        best = name;
+      }
+    }
+    return best;
+  }
+
+  /** Levenshtein distance. */
+  private static int distance(String a, String b) {
+    int[] row = new int[b.length() + 1];
+    for (int j = 0; j <= b.length(); j++) {
+      row[j] = j;
+    }
+    for (int i = 1; i <= a.length(); i++) {
+      int corner = row[0];
+      row[0] = i;
+      for (int j = 1; j <= b.length(); j++) {
+        int cost = corner + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
+        corner = row[j];
+        row[j] = Math.min(cost, 1 + Math.min(row[j], row[j - 1]));
+      }
+    }
+    return row[b.length()];
+  }
+}

@@ -1,0 +1,90 @@
+package dev.vrift.cli;
+
+import dev.vrift.health.DaemonProbe;
+import dev.vrift.health.DaemonStop;
+import dev.vrift.health.Leftovers;
+import dev.vrift.health.ProjectReport;
+import dev.vrift.layout.Opcode;
+import dev.vrift.platform.Processes;
+import dev.vrift.platform.RunPaths;
+import dev.vrift.wire.Fields;
+import dev.vrift.wire.WireException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/** {@code vrift init} and {@code vrift init --undo}. The launcher has made {@code .vrift} and started vriftd for the former. */
+final class InitCommand {
+  /** Longer than this nobody waits for the first scan; it goes on without us. */
+  private static final int SCAN_MS = 60_000;
+  private static final int LOOK_MS = 100;
+  private static final int FORGET_MS = 20_000;
+
+  private InitCommand() {}
+
+  static int run(Place place, List<String> words) throws Failure, InterruptedException {
+    Arguments a = Arguments.parse("init", words, 0, "--undo", "--json");
+    RunPaths.Project p = place.project();
+    if (a.has("--undo")) {
+      return undo(place, p);
+    }
+    RestartCommand.open(place, Opcode.OPEN);
+    Map<String, Object> report = awaitServing(p);
+    if (a.has("--json")) {
+      System.out.println(RestartCommand.json(p));
+    } else if ("serving".equals(report.get("state"))) {
+      System.out.println(place.root() + " is served: " + report.get("entries") + " entries. Now: vrift run -- YOUR COMMAND");
+    } else {
+      System.out.println(place.root() + ": " + report.get("state") + (report.get("reason") == null ? "" : ", " + report.get("reason")));
+    }
+    return 0;
+  }
+
+  private static Map<String, Object> awaitServing(RunPaths.Project p) throws Failure, InterruptedException {
+    long deadline = Processes.monotonicMs() + SCAN_MS;
+    boolean terminal = System.console() != null && System.console().isTerminal();
+    while (true) {
+      String json = ProjectReport.of(p, null);
+      Map<String, Object> report = json == null ? Map.of() : ReportCommands.parse(json);
+      boolean scanning = "scanning".equals(report.get("state"));
+      if (terminal && (scanning || Processes.monotonicMs() > deadline - SCAN_MS + 500)) {
+        System.err.print("\rscanning: " + report.get("entries") + " entries \033[K");
+      }
+      if (!scanning || Processes.monotonicMs() > deadline) {
+        if (terminal) {
+          System.err.print("\r\033[K");
+        }
+        return report;
+      }
+      Thread.sleep(LOOK_MS);
+    }
+  }
+
+  /** Stops the daemon and removes everything of the project; with the last project also what is common to all. */
+  private static int undo(Place place, RunPaths.Project p) throws Failure {
+    List<String> failed = new ArrayList<>();
+    try {
+      DaemonProbe.ask(place.run().socket(), Opcode.FORGET, new Fields().put("root", place.root()), FORGET_MS);
+    } catch (WireException e) {
+      if (e.kind() != WireException.Kind.ABSENT) {
+        System.err.println("vrift: vriftd: " + e.getMessage());
+      }
+    }
+    if (Files.isDirectory(p.dir()) && !DaemonStop.project(p)) {
+      throw new Failure(Failure.NEGATIVE, "the daemon of " + place.root() + " does not die; nothing more was removed");
+    }
+    failed.addAll(Leftovers.forget(place.run(), place.dirs(), p, place.root()));
+    Leftovers.removeTree(Path.of(place.root(), ".vrift"), failed);
+    Path projects = place.dirs().state().resolve("projects");
+    if (place.run().all().isEmpty() && !Files.exists(projects)) {
+      failed.addAll(Leftovers.removeCommon(place.run(), place.dirs()));
+    }
+    if (!failed.isEmpty()) {
+      throw new Failure(Failure.NEGATIVE, "not removed: " + String.join("; ", failed));
+    }
+    System.out.println("nothing of vrift is left in " + place.root());
+    return 0;
+  }
+}

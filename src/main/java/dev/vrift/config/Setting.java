@@ -1,0 +1,66 @@
+package dev.vrift.config;
+
+import java.util.Locale;
+
+/** Every setting there is. Values are whole numbers; a switch is 0 or 1. {@code default.toml} lists the same, held to this by a test. */
+public enum Setting {
+  QUOTA_MAX_FILES("quota.max_files", 10_000_000, 1000, 100_000_000, "files known per project; beyond, paths stay native"),
+  QUOTA_MAX_VDIR_BYTES("quota.max_vdir_bytes", 1L << 30, 1 << 20, 1L << 36, "size of a project's shared memory file"),
+  QUOTA_MAX_STAGING_BYTES("quota.max_staging_bytes", 10L << 30, 0, 1L << 44, "bytes of files being written; beyond, writes pass through"),
+  CAS_INGEST("cas.ingest", 1, 0, 1, "keep contents in the background"),
+  CAS_MAX_FILE_BYTES("cas.max_file_bytes", 1L << 20, 0, 1L << 40, "larger files are only hashed, unless ingested with --all"),
+  VDIR_IDLE_MINUTES("vdir_d.idle_minutes", 30, 1, 100_000, "a project's daemon ends after this long without a command"),
+  VRIFTD_IDLE_MINUTES("vriftd.idle_minutes", 30, 1, 100_000, "the coordinator ends after this long without a project");
+
+  private final String key;
+  private final long standard;
+  private final long least;
+  private final long most;
+  private final String text;
+
+  Setting(String key, long standard, long least, long most, String text) {
+    this.key = key;
+    this.standard = standard;
+    this.least = least;
+    this.most = most;
+    this.text = text;
+  }
+
+  /** Dotted, as in TOML. */
+  public String key() {
+    return key;
+  }
+
+  /** The environment variable: {@code VRIFT_QUOTA_MAX_FILES} for {@code quota.max_files}. */
+  public String variable() {
+    return "VRIFT_".concat(key.replace('.', '_').toUpperCase(Locale.ROOT));
+  }
+
+  public long standard() {
+    return standard;
+  }
+
+  /** Smallest and largest value allowed. */
+  public long least() {
+    return least;
+  }
+
+  public long most() {
+    return most;
+  }
+
+  /** What it does, for people. */
+  public String text() {
+    return text;
+  }
+
+  /** The setting of a key, or null. */
+  public static Setting of(String key) {
+    for (Setting s : values()) {
+      if (s.key.equals(key)) {
+        return s;
+      }
+    }
+    return null;
+  }
+}

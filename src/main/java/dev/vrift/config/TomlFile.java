@@ -1,0 +1,32 @@
+package dev.vrift.config;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.tomlj.Toml;
+import org.tomlj.TomlParseResult;
+
+/** The scalar values of a TOML file by dotted key. The only class that needs the TOML library: loaded when there is a file to read. */
+final class TomlFile {
+  private static final long MAX_BYTES = 1 << 20;
+
+  private TomlFile() {}
+
+  /** Throws {@link IOException} with line and column of the first mistake. */
+  static Map<String, String> read(Path file) throws IOException {
+    if (Files.size(file) > MAX_BYTES) {
+      throw new IOException("longer than 1 MiB");
+    }
+    TomlParseResult result = Toml.parse(file);
+    if (result.hasErrors()) {
+      throw new IOException(result.errors().get(0).toString());
+    }
+    Map<String, String> out = new LinkedHashMap<>();
+    for (String key : result.dottedKeySet()) {
+      out.put(key, String.valueOf(result.get(key)));
+    }
+    return out;
+  }
+}
