@@ -16,7 +16,7 @@ public final class Cli {
         String meant = Help.nearest(command);
         throw new Failure(
             Failure.USAGE,
-            "there is no command '" + command + "'" + (meant == null ? "" : "; did you mean '" + meant + "'?") + ". Type: vrift --help");
+            "there is no command '" + command + "'" + (meant == null ? "" : " (did you mean '" + meant + "'?)") + ". Type: vrift --help");
       }
       if (words.contains("--help") || words.contains("-h")) {
         System.out.print(Help.of(command));

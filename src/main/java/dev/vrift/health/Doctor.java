@@ -244,8 +244,11 @@ public final class Doctor {
   }
 
   private static long number(String file) {
-    try {
-      return Long.parseLong(Files.readString(Path.of(file)).strip());
+    // One read(): a sysctl file gives its text at offset 0 only, and Files.readString begins with a single byte.
+    try (java.io.FileInputStream in = new java.io.FileInputStream(file)) {
+      byte[] text = new byte[64];
+      int n = in.read(text);
+      return Long.parseLong(new String(text, 0, Math.max(0, n), java.nio.charset.StandardCharsets.US_ASCII).strip());
     } catch (IOException | NumberFormatException e) {
       return -1;
     }
