@@ -2,6 +2,7 @@ package dev.vrift;
 
 import dev.vrift.cli.Cli;
 import dev.vrift.coordinator.Coordinator;
+import dev.vrift.project.VdirDaemon;
 
 /** The one entry: {@code vriftd …}, {@code vdir_d …} or {@code cli …}. */
 public final class Main {
@@ -14,6 +15,9 @@ public final class Main {
     switch (role) {
       case "vriftd":
         code = Coordinator.main(rest);
+        break;
+      case "vdir_d":
+        code = VdirDaemon.main(rest);
         break;
       case "cli":
         code = Cli.main(rest);

@@ -1,0 +1,215 @@
+/* Opening and closing an engine, and what is asked of it between turns: preloading names, comparing with the tree, changes. */
+#include "vr_engine_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENT_BYTES (256 * 1024)
+#define DENT_BYTES (32 * 1024)
+#define FIRST_ENTRIES 16384
+#define ENTRY_GUESS 208 /* bytes of an entry with a path of usual length */
+
+enum { FS_EXT4 = 0xEF53, FS_XFS = 0x58465342, FS_BTRFS = 0x9123683E, FS_TMPFS = 0x01021994, FS_F2FS = 0xF2F52010 };
+
+static int fail(int r, char *reason, size_t cap, const char *format, ...) {
+  va_list a;
+  va_start(a, format);
+  vsnprintf(reason, cap, format, a);
+  va_end(a);
+  return r;
+}
+
+static int open_root(struct vr_engine *e, const char *root, char *reason, size_t cap) {
+  char real[PATH_MAX], proc[40];
+  struct statx st;
+  struct statfs fs;
+  struct statvfs vfs;
+  if (root[0] != '/' || strlen(root) >= sizeof e->root || !root[1]) return fail(-EINVAL, reason, cap, "the root must be an absolute path below / and shorter than %zu bytes", sizeof e->root);
+  e->root_fd = open(root, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (e->root_fd < 0) return fail(-errno, reason, cap, "cannot open %s: %s", root, strerror(errno));
+  snprintf(proc, sizeof proc, "/proc/self/fd/%d", e->root_fd);
+  ssize_t n = readlink(proc, real, sizeof real - 1);
+  if (n <= 0) return fail(-EIO, reason, cap, "/proc is not mounted");
+  real[n] = 0;
+  if (strcmp(real, root)) return fail(-EINVAL, reason, cap, "%s is really %s: use that", root, real);
+  strcpy(e->root, root);
+  if (statx(e->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &st) < 0 || fstatfs(e->root_fd, &fs) < 0 || fstatvfs(e->root_fd, &vfs) < 0)
+    return fail(-errno, reason, cap, "cannot stat %s: %s", root, strerror(errno));
+  struct stat plain;
+  if (fstat(e->root_fd, &plain) < 0) return fail(-errno, reason, cap, "cannot stat %s: %s", root, strerror(errno));
+  e->root_dev = plain.st_dev;
+  e->root_ino = plain.st_ino;
+  e->mnt_id = st.stx_mnt_id;
+  e->magic = (uint32_t)fs.f_type;
+  switch (e->magic) {
+    case FS_EXT4: e->delayed = 1; break;
+    case FS_TMPFS: break;
+    case FS_XFS: case FS_BTRFS: case FS_F2FS: e->delayed = 2; break;
+    default: e->native_why = VR_NATIVE_FILESYSTEM;
+  }
+  e->noatime = (vfs.f_flag & ST_NOATIME) || (vfs.f_flag & ST_RDONLY);
+  e->nodiratime = !!(vfs.f_flag & ST_NODIRATIME);
+  if (!e->noatime && !(vfs.f_flag & ST_RELATIME) && e->native_why == VR_NATIVE_NONE) e->native_why = VR_NATIVE_ATIME;
+  return 0;
+}
+
+/* The predecessor's VDir, to be superseded; gives a hint of the size and a floor for the drain numbers. */
+static void look_at_old(struct vr_engine *e, const char *link, uint64_t *entries, uint64_t *bytes, uint64_t *drain) {
+  unsigned long long vdir;
+  char name[64];
+  uint64_t size;
+  if (sscanf(link, "%16llx.", &vdir) != 1) return;
+  snprintf(name, sizeof name, "vrift_vdir_%016llx", vdir);
+  if (vr_shm_open(name, 1, 0, &e->old_base, &size) < 0) return;
+  e->old_size = size;
+  const struct vr_header *h = (const struct vr_header *)(const void *)e->old_base;
+  const struct vr_dyn *d = (const struct vr_dyn *)(const void *)(e->old_base + VR_DYN_OFFSET);
+  if (h->magic != VR_MAGIC || h->vdir_id != vdir || h->checksum != vr_hash64(h, offsetof(struct vr_header, checksum), VR_MAGIC) || h->file_size != size) {
+    ((struct vr_header *)(void *)e->old_base)->vdir_id = vdir; /* only its name is needed from here on */
+    return;
+  }
+  if (d->entry_count < size / 128 && d->entries_used <= size) *entries = d->entry_count + d->entry_count / 8, *bytes = d->entries_used + d->entries_used / 8;
+  if (d->drain_started > *drain && d->drain_started < *drain * 2) *drain = d->drain_started + 1;
+  e->generation = d->generation;
+}
+
+int vr_engine_open(const char *root, const char *map_path, const struct vr_limits *limits, struct vr_engine **out, char *reason, size_t cap) {
+  struct vr_engine *e = calloc(1, sizeof *e);
+  if (!e) return fail(-ENOMEM, reason, cap, "no memory");
+  e->root_fd = e->inotify = e->mounts = e->scan_fd = -1;
+  e->limits = *limits;
+  e->uid = geteuid();
+  e->dir_count = 1;
+  e->forbidden = calloc(1, sizeof *e->forbidden);
+  e->events = malloc(EVENT_BYTES);
+  e->dents = malloc(DENT_BYTES);
+  e->dir_cap = 1024;
+  e->dirs = calloc(e->dir_cap, sizeof *e->dirs);
+  memset(e->slot_head, 0xff, sizeof e->slot_head);
+  int r = e->forbidden && e->events && e->dents && e->dirs ? 0 : fail(-ENOMEM, reason, cap, "no memory");
+  if (r == 0 && strlen(map_path) >= sizeof e->map_path) r = fail(-ENAMETOOLONG, reason, cap, "%s is too long", map_path);
+  if (r == 0) r = open_root(e, root, reason, cap);
+  if (r == 0) {
+    strcpy(e->map_path, map_path);
+    e->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (e->inotify < 0) r = fail(-errno, reason, cap, "inotify_init: %s (see fs.inotify.max_user_instances)", strerror(errno));
+  }
+  if (r == 0 && (r = vr_mounts_init(e)) < 0) fail(r, reason, cap, "cannot watch /proc/self/mountinfo: %s", strerror(-r));
+  uint64_t entries = limits->hint > FIRST_ENTRIES ? limits->hint : FIRST_ENTRIES, bytes = 0, drain = vr_clock(CLOCK_BOOTTIME) / 1000;
+  if (r == 0) {
+    char link[64] = {0};
+    if (readlink(map_path, link, sizeof link - 1) < 0) link[0] = 0;
+    r = vr_engine_take_board(e, link);
+    if (r < 0) fail(r, reason, cap, "cannot make the board in /dev/shm: %s", strerror(-r));
+    uint64_t had = 0;
+    if (r >= 0) look_at_old(e, link, &had, &bytes, &drain);
+    if (had > entries) entries = had;
+    if (bytes < entries * ENTRY_GUESS) bytes = entries * ENTRY_GUESS;
+  }
+  if (r >= 0) {
+    r = vr_engine_new_file(e, entries, bytes);
+    if (r == -EDQUOT || r == -ENOSPC) r = vr_engine_new_file(e, FIRST_ENTRIES / 4, FIRST_ENTRIES / 4 * ENTRY_GUESS);
+    if (r < 0) fail(r, reason, cap, "cannot make the VDir in /dev/shm: %s", strerror(-r));
+  }
+  if (r >= 0) {
+    e->dyn->drain_started = drain;
+    for (uint32_t s = 0; s < VR_SLOTS; s++) e->pub[s] = __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST) - VR_BOARD_BUMP;
+    e->corrupt_seen = e->board.dyn->corrupt;
+    if (e->native_why != VR_NATIVE_FILESYSTEM) {
+      uint32_t n = vr_enter(e, VR_NONE, "", 0, 0);
+      if (n == VR_NONE) r = fail(-ENOMEM, reason, cap, "no memory");
+      else vr_distrust_node(e, n);
+    }
+  }
+  if (r < 0) {
+    vr_engine_close(e, 0);
+    return r;
+  }
+  *out = e;
+  return 0;
+}
+
+static void unlink_shm(const char *kind, uint64_t id) {
+  char name[96];
+  snprintf(name, sizeof name, "/dev/shm/vrift_%s_%016llx", kind, (unsigned long long)id);
+  unlink(name);
+}
+
+void vr_engine_close(struct vr_engine *e, int unlink_files) {
+  if (!e) return;
+  if (e->base) {
+    __atomic_store_n(&e->dyn->lease, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&e->dyn->lease_inv, ~0ull, __ATOMIC_SEQ_CST);
+    if (unlink_files || !e->published) {
+      __atomic_store_n(&e->dyn->superseded, 1, __ATOMIC_SEQ_CST);
+      unlink_shm("vdir", e->vdir.header->vdir_id);
+    }
+  }
+  if (unlink_files && e->published) {
+    unlink(e->map_path);
+    if (e->board.base) {
+      __atomic_store_n(&e->board.dyn->superseded, 1, __ATOMIC_SEQ_CST);
+      unlink_shm("board", e->board.header->board_id);
+    }
+  }
+  if (e->base) munmap(e->base, e->vdir.size);
+  if (e->board.base) munmap(e->board.base, VR_BOARD_SIZE);
+  if (e->old_base) munmap(e->old_base, e->old_size);
+  if (e->inotify >= 0) close(e->inotify);
+  if (e->mounts >= 0) close(e->mounts);
+  if (e->root_fd >= 0) close(e->root_fd);
+  if (e->scan_fd >= 0) close(e->scan_fd);
+  free(e->inos), free(e->nodes), free(e->table), free(e->dirs), free(e->wds), free(e->verify.at), free(e->scan.at), free(e->changes.at);
+  free(e->settles), free(e->pending), free(e->forbidden), free(e->events), free(e->dents);
+  free(e);
+}
+
+int vr_engine_preload(struct vr_engine *e, const uint8_t *names, size_t size) {
+  int entered = 0;
+  for (size_t at = 0; at + 2 <= size;) {
+    uint32_t len = names[at] | (uint32_t)names[at + 1] << 8;
+    const char *rel = (const char *)names + at + 2;
+    if (at + 2 + len > size) break;
+    at += 2 + (size_t)len;
+    if (!len || len >= VR_REL_MAX || memchr(rel, 0, len) || rel[0] == '/') continue;
+    /* Only below a parent that is known: the store is read in the order of paths, parents first. */
+    const char *slash = memrchr(rel, '/', len);
+    uint32_t plen = slash ? (uint32_t)(slash - rel) : 0;
+    uint32_t p = vr_find(e, rel, plen, vr_hash64(rel, plen, e->vdir.seed));
+    if (p == VR_NONE || (e->nodes[p].flags & N_EXCLUDED)) continue;
+    uint32_t n = vr_enter(e, p, rel, len, 0);
+    if (n == VR_NONE) break;
+    vr_distrust_node(e, n);
+    entered++;
+  }
+  return entered;
+}
+
+void vr_engine_program(struct vr_engine *e, const struct vr_program *p) {
+  uint64_t h = vr_hash64(&p->dev, 16, 0);
+  for (uint32_t i = 0; i < 16; i++) { /* the last probed one is overwritten when all are taken */
+    struct vr_program *q = (struct vr_program *)(void *)(e->base + VR_PROGRAMS_OFFSET) + (h + i) % VR_PROGRAMS;
+    if (q->verdict && (q->dev != p->dev || q->ino != p->ino) && i < 15) continue;
+    struct vr_program x = *p;
+    x.seq = q->seq + 2;
+    x.reserved60 = 0;
+    x.checksum = vr_hash32((uint8_t *)&x + 8, 56, 0);
+    __atomic_store_n(&q->seq, q->seq + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    memcpy((uint8_t *)q + 4, (uint8_t *)&x + 4, sizeof x - 4);
+    __atomic_store_n(&q->seq, x.seq, __ATOMIC_RELEASE);
+    return;
+  }
+}
+
+struct vr_vdir *vr_engine_vdir(struct vr_engine *e) { return &e->vdir; }
+struct vr_board *vr_engine_board(struct vr_engine *e) { return &e->board; }

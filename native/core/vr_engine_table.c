@@ -1,0 +1,260 @@
+/* Nodes, the private hash table, and the only two functions that write the shared side: vr_put_index and vr_put_entry.
+ * A reader sees seq even, unchanged around its copy, and the checksum right, or it asks the kernel. */
+#include "vr_engine_internal.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/sysmacros.h>
+
+#define FIXED 128u
+#define SLACK 32u /* a symlink's target may grow by this much in place */
+
+struct vr_entry *vr_entry_at(struct vr_engine *e, uint32_t off) {
+  uint64_t at = (uint64_t)off * 16;
+  if (at + FIXED > e->vdir.entries_size) return NULL;
+  struct vr_entry *x = (struct vr_entry *)(void *)(e->base + e->vdir.header->entries_off + at);
+  return at + FIXED + x->path_len + x->target_len <= e->vdir.entries_size ? x : NULL;
+}
+
+static uint32_t entry_sum(const struct vr_entry *x) {
+  return vr_hash32((const uint8_t *)x + 8, FIXED - 8 + x->path_len + x->target_len, (uint32_t)x->path_hash);
+}
+
+int vr_node_path(struct vr_engine *e, uint32_t n, char out[VR_REL_MAX]) {
+  struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
+  if (!x || x->path_hash != e->nodes[n].hash || x->path_len >= VR_REL_MAX) {
+    e->rep.corrupt++;
+    return -1;
+  }
+  memcpy(out, (uint8_t *)x + FIXED, x->path_len);
+  out[x->path_len] = 0;
+  return x->path_len;
+}
+
+int vr_queue_push(struct vr_queue *q, uint32_t v) {
+  if (q->count == q->cap) {
+    uint32_t cap = q->cap ? q->cap * 2 : 1024;
+    uint32_t *p = malloc((size_t)cap * sizeof *p);
+    if (!p) return -ENOMEM;
+    for (uint32_t i = 0; i < q->count; i++) p[i] = q->at[(q->head + i) & (q->cap - 1)];
+    free(q->at);
+    q->at = p, q->cap = cap, q->head = 0;
+  }
+  q->at[(q->head + q->count++) & (q->cap - 1)] = v;
+  return 0;
+}
+
+uint32_t vr_queue_pop(struct vr_queue *q) {
+  uint32_t v = q->at[q->head];
+  q->head = (q->head + 1) & (q->cap - 1);
+  q->count--;
+  return v;
+}
+
+/* Room for one more node in the private side. 0 or -ENOMEM. */
+int vr_table_room(struct vr_engine *e) {
+  if (e->node_count == e->node_cap) {
+    uint32_t cap = e->node_cap ? e->node_cap * 2 : 4096;
+    struct vr_node *p = realloc(e->nodes, (size_t)cap * sizeof *p);
+    if (!p) return -ENOMEM;
+    e->nodes = p, e->node_cap = cap;
+  }
+  if ((uint64_t)e->node_count * 2 < (uint64_t)e->table_mask) return 0;
+  uint32_t size = e->table_mask ? (e->table_mask + 1) * 2 : 16384;
+  uint32_t *t = calloc(size, sizeof *t);
+  if (!t) return -ENOMEM;
+  for (uint32_t i = 0; i < e->node_count; i++) {
+    uint32_t at = (uint32_t)e->nodes[i].hash & (size - 1);
+    while (t[at]) at = (at + 1) & (size - 1);
+    t[at] = i + 1;
+  }
+  free(e->table);
+  e->table = t, e->table_mask = size - 1;
+  return 0;
+}
+
+uint32_t vr_find(struct vr_engine *e, const char *rel, uint32_t len, uint64_t hash) {
+  if (!e->table) return VR_NONE;
+  for (uint32_t at = (uint32_t)hash & e->table_mask; e->table[at]; at = (at + 1) & e->table_mask) {
+    uint32_t n = e->table[at] - 1;
+    if (e->nodes[n].hash != hash) continue;
+    struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
+    if (x && x->path_len == len && !memcmp((uint8_t *)x + FIXED, rel, len)) return n;
+  }
+  return VR_NONE;
+}
+
+void vr_put_index(struct vr_engine *e, uint64_t hash, uint32_t off) {
+  uint64_t mask = e->vdir.buckets - 1;
+  uint64_t b = vr_bucket_of(hash, e->vdir.buckets);
+  for (uint64_t tries = 0; tries <= mask; tries++, b = (b + 1) & mask) {
+    struct vr_bucket *k = (struct vr_bucket *)(void *)(e->base + VR_INDEX_OFFSET + b * 64);
+    for (int i = 0; i < (int)VR_BUCKET_ENTRIES; i++) {
+      if (k->off[i]) continue;
+      uint32_t seq = k->seq;
+      __atomic_store_n(&k->seq, seq + 1, __ATOMIC_RELAXED);
+      __atomic_thread_fence(__ATOMIC_RELEASE);
+      __atomic_store_n(&k->tag[i], (uint32_t)hash, __ATOMIC_RELAXED);
+      __atomic_store_n(&k->off[i], off + 1, __ATOMIC_RELAXED);
+      __atomic_store_n(&k->checksum, vr_hash32((uint8_t *)k + 8, 56, b), __ATOMIC_RELAXED);
+      __atomic_store_n(&k->seq, seq + 2, __ATOMIC_RELEASE);
+      return;
+    }
+  }
+}
+
+/* Takes room for an entry in the shared side; grows the file when it is three quarters full. Offset / 16, or VR_NONE at a limit. */
+static uint32_t take_entry(struct vr_engine *e, uint32_t bytes) {
+  uint64_t need = (FIXED + bytes + 15) & ~15ull;
+  uint64_t room = e->vdir.buckets * VR_BUCKET_ENTRIES / 2;
+  if (e->dyn->entry_count >= e->limits.max_files) return e->rep.limited = 1, VR_NONE;
+  if (e->dyn->entry_count + 1 > room || e->dyn->entries_used + need > e->vdir.entries_size) {
+    if (e->rep.limited) return VR_NONE;
+    uint64_t count = e->dyn->entry_count * 2 + 1024, size = e->dyn->entries_used * 2 + need * 1024;
+    if (vr_engine_grow(e, count, size) < 0) return e->rep.limited = 1, VR_NONE;
+  }
+  uint32_t off = (uint32_t)(e->dyn->entries_used / 16);
+  e->dyn->entries_used += need;
+  e->dyn->entry_count++;
+  return off;
+}
+
+/* The node of a path whose parent is known; made UNVERIFIED if it is new. VR_NONE at a limit. */
+uint32_t vr_enter(struct vr_engine *e, uint32_t parent, const char *rel, uint32_t len, uint32_t target_len) {
+  uint64_t hash = vr_hash64(rel, len, e->vdir.seed);
+  uint32_t n = vr_find(e, rel, len, hash);
+  if (n != VR_NONE) return n;
+  if (len >= VR_REL_MAX || vr_table_room(e) < 0) return VR_NONE;
+  uint32_t cap = target_len && target_len <= VR_TARGET_MAX ? target_len + SLACK : 0;
+  uint32_t off = take_entry(e, len + cap);
+  if (off == VR_NONE) return VR_NONE;
+  struct vr_entry *x = (struct vr_entry *)(void *)(e->base + e->vdir.header->entries_off + (uint64_t)off * 16);
+  x->path_hash = hash;
+  x->path_len = (uint16_t)len;
+  memcpy((uint8_t *)x + FIXED, rel, len);
+  x->checksum = entry_sum(x);
+  n = e->node_count++;
+  struct vr_node *d = &e->nodes[n];
+  uint32_t slot = vr_slot(hash);
+  *d = (struct vr_node){.hash = hash, .off = off, .parent = parent, .child = VR_NONE, .sibling = VR_NONE, .slot_next = e->slot_head[slot],
+                        .target_cap = (uint16_t)(((FIXED + len + cap + 15) & ~15u) - FIXED - len)};
+  e->slot_head[slot] = n;
+  if (parent != VR_NONE) {
+    d->sibling = e->nodes[parent].child;
+    e->nodes[parent].child = n;
+    d->flags |= e->nodes[parent].flags & N_EXCLUDED;
+  }
+  uint32_t at = (uint32_t)hash & e->table_mask;
+  while (e->table[at]) at = (at + 1) & e->table_mask;
+  e->table[at] = n + 1;
+  vr_put_index(e, hash, off); /* the entry is whole before anybody can find it */
+  return n;
+}
+
+/* The map from inode to the node that was CLEAN with it: a hash table without deletion, of the size of the path table. What it
+ * says is a hint, checked against the entry; a lost hint is repaired by the sweep. */
+void vr_ino_note(struct vr_engine *e, uint32_t n, uint64_t ino) {
+  if (e->ino_mask != e->table_mask) {
+    uint32_t *t = calloc((size_t)e->table_mask + 1, sizeof *t);
+    if (!t) return;
+    free(e->inos);
+    e->inos = t, e->ino_mask = e->table_mask, e->ino_used = 0;
+    for (uint32_t i = 0; i < e->node_count; i++)
+      if (e->nodes[i].flags & N_CLEAN) vr_ino_note(e, i, vr_entry_at(e, e->nodes[i].off)->ino);
+  }
+  uint32_t at = (uint32_t)(ino * VR_HASH_K0 >> 32) & e->ino_mask;
+  for (; e->inos[at]; at = (at + 1) & e->ino_mask) {
+    if (e->inos[at] - 1 == n) return;
+    struct vr_entry *x = vr_entry_at(e, e->nodes[e->inos[at] - 1].off);
+    if (x && x->ino == ino) break; /* the path that had it before */
+  }
+  if (!e->inos[at] && ++e->ino_used * 4 > (uint64_t)e->ino_mask * 3) {
+    e->ino_mask = 0; /* full of what is gone: made anew from the entries */
+    if (e->table_mask) vr_ino_note(e, n, ino);
+    return;
+  }
+  e->inos[at] = n + 1;
+}
+
+/* The node that is CLEAN with this inode, VR_NONE: none. */
+uint32_t vr_ino_find(struct vr_engine *e, uint64_t ino) {
+  if (!e->ino_mask) return VR_NONE;
+  for (uint32_t at = (uint32_t)(ino * VR_HASH_K0 >> 32) & e->ino_mask; e->inos[at]; at = (at + 1) & e->ino_mask) {
+    uint32_t n = e->inos[at] - 1;
+    struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
+    if ((e->nodes[n].flags & N_CLEAN) && x && x->ino == ino) return n;
+  }
+  return VR_NONE;
+}
+
+static void note_change(struct vr_engine *e, uint32_t n) {
+  if (e->nodes[n].flags & N_CHANGED) return;
+  if (vr_queue_push(&e->changes, n) == 0) e->nodes[n].flags |= N_CHANGED;
+}
+
+static void begin(struct vr_entry *x) {
+  __atomic_store_n(&x->seq, x->seq + 1, __ATOMIC_RELAXED);
+  __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+static void finish(struct vr_entry *x) {
+  __atomic_store_n(&x->checksum, entry_sum(x), __ATOMIC_RELAXED);
+  __atomic_store_n(&x->seq, x->seq + 1, __ATOMIC_RELEASE);
+}
+/* A damaged entry is never sealed again with a good checksum: it stays wrong until the VDir is rebuilt. */
+static int sound(struct vr_engine *e, struct vr_entry *x, uint32_t n) {
+  if (x && !(x->seq & 1) && x->path_hash == e->nodes[n].hash && x->checksum == entry_sum(x)) return 1;
+  e->rep.corrupt++;
+  return 0;
+}
+
+void vr_put_entry(struct vr_engine *e, uint32_t n, const struct statx *st, uint32_t state, const char *target, uint32_t target_len) {
+  struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
+  if (!sound(e, x, n)) return;
+  if (!target || target_len > e->nodes[n].target_cap || target_len > VR_TARGET_MAX) target_len = 0, target = NULL;
+  begin(x);
+  x->state = state | (target ? VR_ENTRY_TARGET : 0);
+  x->target_len = (uint16_t)target_len;
+  if (target) memcpy((uint8_t *)x + FIXED + x->path_len, target, target_len);
+  x->ino = st->stx_ino;
+  x->size = st->stx_size;
+  x->blocks = st->stx_blocks;
+  x->rdev = makedev(st->stx_rdev_major, st->stx_rdev_minor);
+  x->mtime = (uint64_t)st->stx_mtime.tv_sec, x->mtime_ns = st->stx_mtime.tv_nsec;
+  x->ctime = (uint64_t)st->stx_ctime.tv_sec, x->ctime_ns = st->stx_ctime.tv_nsec;
+  x->atime = (uint64_t)st->stx_atime.tv_sec, x->atime_ns = st->stx_atime.tv_nsec;
+  x->btime = (uint64_t)st->stx_btime.tv_sec, x->btime_ns = st->stx_btime.tv_nsec;
+  x->mode = st->stx_mode;
+  x->nlink = st->stx_nlink;
+  x->uid = st->stx_uid;
+  x->gid = st->stx_gid;
+  x->blksize = st->stx_blksize;
+  x->attributes = (uint32_t)st->stx_attributes;
+  finish(x);
+  uint16_t f = e->nodes[n].flags & (uint16_t)~(N_CLEAN | N_GONE);
+  if (state & VR_ENTRY_CLEAN) f |= N_CLEAN;
+  if (state & VR_ENTRY_GONE) f |= N_GONE;
+  e->nodes[n].flags = f;
+  if (!(state & VR_ENTRY_CLEAN)) return;
+  note_change(e, n);
+  if (!S_ISDIR(st->stx_mode)) vr_ino_note(e, n, st->stx_ino);
+}
+
+void vr_put_state(struct vr_engine *e, uint32_t n, uint32_t clear, uint32_t set) {
+  struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
+  uint16_t f = e->nodes[n].flags;
+  if (clear & VR_ENTRY_CLEAN) f &= (uint16_t)~N_CLEAN;
+  if (clear & VR_ENTRY_GONE) f &= (uint16_t)~N_GONE;
+  if (set & VR_ENTRY_CLEAN) f |= N_CLEAN;
+  if (set & VR_ENTRY_GONE) f |= N_GONE;
+  e->nodes[n].flags = f;
+  if (x && (x->state & ~clear) == x->state && (x->state | set) == x->state) return;
+  if (!sound(e, x, n)) return;
+  begin(x);
+  x->state = (x->state & ~clear) | set;
+  finish(x);
+  if ((set & VR_ENTRY_GONE) && (set & VR_ENTRY_CLEAN)) note_change(e, n);
+}
+
+void vr_distrust_node(struct vr_engine *e, uint32_t n) {
+  vr_put_state(e, n, VR_ENTRY_CLEAN | VR_ENTRY_GONE, 0);
+  if (!(e->nodes[n].flags & (N_QUEUED | N_EXCLUDED)) && vr_queue_push(&e->verify, n) == 0) e->nodes[n].flags |= N_QUEUED;
+}

@@ -1,0 +1,286 @@
+/* The turn of the apply thread. The order ver → scan of the records → drain → stat → publish is mandatory (docs/PROTOCOL.md
+ * section 6; model-checked, every other order gives wrong answers). */
+#include "vr_engine_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REAP_NS 50000000ull
+#define ROOT_CHECK_NS 100000000ull
+#define SCRUB_NS 5000000000ull
+#define SWEEP_STEP 16
+
+/* Step "ver": which slots are dirty, and at which value. */
+static uint32_t note_dirty(struct vr_engine *e) {
+  uint32_t count = 0;
+  for (uint32_t s = 0; s < VR_SLOTS; s++) {
+    uint64_t v = __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST);
+    e->dirty[s] = v != e->pub[s];
+    if (!e->dirty[s]) continue;
+    e->dirty_ver[s] = v;
+    count++;
+  }
+  return count;
+}
+
+static void name_inode(struct vr_forbidden *f, uint64_t ino) {
+  if (!ino) return;
+  for (uint32_t at = (uint32_t)(ino * VR_HASH_K0 >> 40) & 32767, i = 0; i < 32768; at = (at + 1) & 32767, i++) {
+    if (f->stamp[at] == f->now && f->ino[at] == ino) return;
+    if (f->stamp[at] == f->now) continue;
+    f->stamp[at] = f->now;
+    f->ino[at] = ino;
+    f->inodes++;
+    return;
+  }
+}
+
+/* What one live record forbids. kind is read before the inodes: a record that is HELD had them stored first. */
+static void heed(struct vr_engine *e, struct vr_record *r) {
+  struct vr_forbidden *f = e->forbidden;
+  uint32_t kind = __atomic_load_n(&r->kind, __ATOMIC_SEQ_CST);
+  int file = kind == VR_BOARD_KIND_HELD || kind == VR_BOARD_KIND_ESCAPED;
+  name_inode(f, __atomic_load_n(&r->ino[0], __ATOMIC_SEQ_CST));
+  name_inode(f, __atomic_load_n(&r->ino[1], __ATOMIC_SEQ_CST));
+  if (file) {
+    if (kind == VR_BOARD_KIND_ESCAPED) e->rep.escaped++;
+    uint16_t s = __atomic_load_n(&r->slots[0], __ATOMIC_RELAXED);
+    if (__atomic_load_n(&r->staged, __ATOMIC_SEQ_CST) && s < VR_SLOTS) f->slot[s] = 1;
+    return;
+  }
+  for (int i = 0; i < 6; i++) {
+    uint16_t s = __atomic_load_n(&r->slots[i], __ATOMIC_RELAXED);
+    if (s == 0) f->everything = 1;
+    if (s < VR_SLOTS) f->slot[s] = 1;
+  }
+}
+
+static uint32_t record_high(struct vr_engine *e) {
+  uint32_t high = __atomic_load_n(&e->board.dyn->record_high, __ATOMIC_SEQ_CST);
+  return high > VR_BOARD_RECORDS ? VR_BOARD_RECORDS : high; /* a wild store may have been there */
+}
+
+/* Step "scan". A wild store could make record_high too low and hide records: reap looks at all and raises it again. */
+static void scan_records(struct vr_engine *e) {
+  struct vr_forbidden *f = e->forbidden;
+  memset(f->slot, 0, sizeof f->slot);
+  f->everything = 0;
+  f->inodes = 0;
+  if (++f->now == 0) memset(f->stamp, 0, sizeof f->stamp), f->now = 1;
+  e->rep.escaped = 0;
+  uint32_t high = record_high(e);
+  for (uint32_t i = 0; i < high; i++) {
+    struct vr_record *r = &e->board.records[i];
+    if (__atomic_load_n(&r->state, __ATOMIC_SEQ_CST) == VR_BOARD_RECORD_LIVE) heed(e, r);
+  }
+}
+
+/* Frees the records of dead owners and bumps what they named, so that it is looked at again. */
+static void reap(struct vr_engine *e) {
+  e->rep.staged_dead = 0;
+  for (uint32_t i = 0; i < VR_BOARD_RECORDS; i++) {
+    struct vr_record *r = &e->board.records[i];
+    uint32_t state = __atomic_load_n(&r->state, __ATOMIC_SEQ_CST);
+    if (state == VR_BOARD_RECORD_FREE) continue;
+    uint32_t high = __atomic_load_n(&e->board.dyn->record_high, __ATOMIC_SEQ_CST);
+    if (state == VR_BOARD_RECORD_LIVE && high <= i)
+      __atomic_compare_exchange_n(&e->board.dyn->record_high, &high, VR_BOARD_RECORDS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    uint32_t kind = __atomic_load_n(&r->kind, __ATOMIC_SEQ_CST);
+    if (state == VR_BOARD_RECORD_CLAIMED) { /* kind holds the claimant's pid; nothing has been done yet */
+      if (!vr_owner_dead(kind, UINT64_MAX / 2)) continue;
+      uint64_t seen = (uint64_t)kind << 32 | VR_BOARD_RECORD_CLAIMED;
+      __atomic_compare_exchange_n((uint64_t *)(void *)r, &seen, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+      continue;
+    }
+    if (state != VR_BOARD_RECORD_LIVE || kind == VR_BOARD_KIND_ESCAPED) continue;
+    if (!vr_owner_dead(__atomic_load_n(&r->pid, __ATOMIC_SEQ_CST), __atomic_load_n(&r->time, __ATOMIC_SEQ_CST))) continue;
+    if (__atomic_load_n(&r->staged, __ATOMIC_SEQ_CST)) {
+      e->rep.staged_dead++;
+      continue;
+    }
+    vr_held_release(&e->board, (int)i);
+    e->rep.reaped++;
+  }
+}
+
+static void clean_slot(struct vr_engine *e, uint32_t s) {
+  for (uint32_t n = e->slot_head[s]; n != VR_NONE; n = e->nodes[n].slot_next) {
+    e->nodes[n].flags &= (uint16_t)~N_CLEAN;
+    vr_verify(e, n);
+  }
+  __atomic_store_n(&e->pub[s], e->dirty_ver[s], __ATOMIC_RELEASE);
+  e->dirty[s] = 0;
+}
+
+/* Steps "stat" and "publish" for the slots that no record forbids, within the time; the next turn goes on where this one stopped. */
+static void clean_slots(struct vr_engine *e, uint64_t until) {
+  uint32_t s = e->clean_from, done = 0;
+  for (uint32_t i = 0; i < VR_SLOTS; i++, s = (s + 1) % VR_SLOTS) {
+    if (!s || !e->dirty[s] || e->forbidden->slot[s] || e->forbidden->everything) continue;
+    if (done && vr_clock(CLOCK_MONOTONIC) > until) break;
+    clean_slot(e, s);
+    done++;
+  }
+  e->clean_from = s;
+  if (e->dirty[0] && !e->forbidden->everything) {
+    __atomic_store_n(&e->pub[0], e->dirty_ver[0], __ATOMIC_RELEASE);
+    e->dirty[0] = 0;
+  }
+  e->rep.dirty = 0;
+  for (s = 0; s < VR_SLOTS; s++) e->rep.dirty += e->dirty[s];
+}
+
+static void verify_some(struct vr_engine *e, uint64_t until) {
+  for (uint32_t i = 0, count = e->verify.count; i < count && e->verify.count; i++) {
+    uint32_t n = vr_queue_pop(&e->verify);
+    e->nodes[n].flags &= (uint16_t)~N_QUEUED;
+    if (e->nodes[n].flags & N_CLEAN) continue;
+    if (!e->dirty[vr_slot(e->nodes[n].hash)]) vr_verify(e, n); /* a dirty slot's cleaning will see to it */
+    if ((i & 15) == 15 && vr_clock(CLOCK_MONOTONIC) > until) return;
+  }
+}
+
+/* Bounds what no event tells (atime older than a day, st_blocks, outside links): every entry is looked at again in time. */
+static void sweep(struct vr_engine *e) {
+  for (uint32_t i = 0; i < SWEEP_STEP && e->node_count; i++) {
+    if (e->sweep >= e->node_count) e->sweep = 0;
+    uint32_t n = e->sweep++;
+    struct vr_node *x = &e->nodes[n];
+    if ((x->flags & (N_EXCLUDED | N_GONE | N_QUEUED)) || e->dirty[vr_slot(x->hash)]) continue;
+    struct statx st;
+    char rel[VR_REL_MAX];
+    struct vr_entry *y = vr_entry_at(e, x->off);
+    if (!y || vr_node_path(e, n, rel) < 0) continue;
+    if (!(x->flags & N_CLEAN)) {
+      if (!(x->flags & N_SETTLING)) vr_distrust_node(e, n);
+      continue;
+    }
+    if (statx(e->root_fd, rel, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0 || st.stx_ino != y->ino ||
+        st.stx_size != y->size || st.stx_blocks != y->blocks || st.stx_nlink != y->nlink || st.stx_mode != y->mode ||
+        st.stx_ctime.tv_nsec != y->ctime_ns || (uint64_t)st.stx_ctime.tv_sec != y->ctime || st.stx_mtime.tv_nsec != y->mtime_ns ||
+        st.stx_atime.tv_nsec != y->atime_ns || (uint64_t)st.stx_atime.tv_sec != y->atime)
+      vr_distrust_node(e, n);
+    else if (!e->noatime && vr_clock(CLOCK_REALTIME_COARSE) / 1000000000u > y->atime + 22 * 3600)
+      vr_distrust_node(e, n);
+  }
+}
+
+static void check_root(struct vr_engine *e) {
+  struct stat st;
+  if (lstat(e->root, &st) < 0 || st.st_ino != e->root_ino || st.st_dev != e->root_dev) {
+    if (e->native_why == VR_NATIVE_NONE) e->native_why = VR_NATIVE_ROOT_MOVED;
+  } else if (e->native_why == VR_NATIVE_ROOT_MOVED) {
+    e->native_why = VR_NATIVE_NONE; /* it was moved back */
+    vr_engine_distrust(e);
+    vr_bump(&e->board, 0);
+  }
+}
+
+static void set_lease(struct vr_engine *e, uint64_t lease) {
+  __atomic_store_n(&e->dyn->lease, lease, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&e->dyn->lease_inv, ~lease, __ATOMIC_SEQ_CST);
+}
+
+static int corruption(struct vr_engine *e, uint64_t now) {
+  uint32_t told = __atomic_load_n(&e->board.dyn->corrupt, __ATOMIC_SEQ_CST);
+  int doubt = told != e->corrupt_seen || e->rep.corrupt;
+  if (!doubt || now < e->scrub_due) return 0;
+  e->corrupt_seen = told;
+  e->scrub_due = now + SCRUB_NS;
+  if (!e->rep.corrupt && !vr_engine_scrub(e)) return 0; /* a client's own trouble, or a wild store on the board */
+  if (vr_engine_rebuild(e) < 0) return 0;
+  e->rep.rebuilds++;
+  return 1;
+}
+
+static void fill_report(struct vr_engine *e) {
+  struct vr_report *r = &e->rep;
+  r->drain = e->dyn->drain_done;
+  r->entries = e->dyn->entry_count;
+  r->dirs = e->dirs_live;
+  r->watches = e->watches;
+  r->bytes_used = e->dyn->entries_used;
+  r->file_size = e->vdir.size;
+  r->generation = e->generation;
+  r->vdir_id = e->vdir.header->vdir_id;
+  r->board_id = e->board.header->board_id;
+  r->unverified = e->verify.count;
+  r->scans = e->scan.count + (e->scan_fd >= 0) + e->pending_count;
+  r->settles = e->settle_count;
+  r->native_why = e->native_why;
+  r->magic = e->magic;
+  r->complete = !r->scans && !r->unverified;
+  e->dyn->dir_count = e->dirs_live;
+  e->dyn->watch_count = e->watches;
+}
+
+int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr_report *out) {
+  uint64_t t0 = vr_clock(CLOCK_MONOTONIC_COARSE), until = vr_clock(CLOCK_MONOTONIC) + (uint64_t)budget_us * 1000;
+  uint64_t events = e->rep.events;
+  e->now = t0;
+  if (e->board.dyn->overflow && !serve) { /* nobody asks any more: forget the mutations that found no record */
+    __atomic_store_n(&e->board.dyn->overflow, 0, __ATOMIC_SEQ_CST);
+    vr_engine_distrust(e);
+  }
+  if (corruption(e, t0)) serve = 0;
+  if (t0 >= e->root_due) {
+    check_root(e);
+    e->root_due = t0 + ROOT_CHECK_NS;
+  }
+  if (t0 >= e->reap_due) {
+    reap(e);
+    e->reap_due = t0 + REAP_NS;
+  }
+  e->g_again = 0;
+  uint32_t dirty = note_dirty(e);
+  scan_records(e);
+  uint64_t number = e->dyn->drain_started + 1;
+  __atomic_store_n(&e->dyn->drain_started, number, __ATOMIC_SEQ_CST);
+  if (vr_mounts_changed(e)) {
+    vr_bump(&e->board, 0);
+    e->g_again = 1;
+    for (uint32_t d = 1; d < e->dir_count; d++) vr_unwatch_dir(e, d);
+    vr_engine_distrust(e);
+  }
+  int drained = vr_drain(e);
+  if (drained < 0) e->native_why = VR_NATIVE_WATCHES;
+  if (drained == 1) {
+    vr_complete_drained(e);
+    __atomic_store_n(&e->dyn->drain_done, number, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&e->dyn->drain_done_inv, ~number, __ATOMIC_SEQ_CST);
+    clean_slots(e, until);
+    set_lease(e, serve && e->published && e->native_why == VR_NATIVE_NONE ? t0 + VR_LEASE_NS : 0);
+    verify_some(e, until);
+    vr_scan_some(e, until);
+    vr_settle_due(e, until);
+    if (!e->verify.count && !e->scan.count) sweep(e);
+  }
+  uint32_t want = __atomic_load_n(&e->board.dyn->want, __ATOMIC_RELAXED);
+  e->rep.busy = want != e->want_seen || events != e->rep.events || dirty || e->g_again || e->verify.count || e->scan.count ||
+                e->scan_fd >= 0 || e->pending_count || drained != 1;
+  e->want_seen = want;
+  fill_report(e);
+  if (out) *out = e->rep;
+  return 0;
+}
+
+int vr_engine_wait(struct vr_engine *e, int wake_fd, int events, int timeout_ms) {
+  struct pollfd p[3] = {{.fd = events ? e->inotify : -1, .events = POLLIN},
+                        {.fd = wake_fd, .events = POLLIN},
+                        {.fd = e->mounts, .events = POLLPRI}};
+  int r = poll(p, 3, timeout_ms);
+  if (r < 0) return errno == EINTR ? 0 : -errno;
+  int bits = 0;
+  for (int i = 0; i < 3; i++)
+    if (p[i].revents) bits |= 1 << i;
+  if (bits & 2) {
+    uint64_t n;
+    ssize_t k = read(wake_fd, &n, sizeof n);
+    (void)k;
+  }
+  return bits;
+}

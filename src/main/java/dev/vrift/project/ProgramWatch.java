@@ -1,0 +1,148 @@
+package dev.vrift.project;
+
+import dev.vrift.layout.VDirLayout;
+import dev.vrift.platform.Log;
+import dev.vrift.platform.RunPaths;
+import dev.vrift.platform.elf.ProgramClassifier;
+import dev.vrift.vdir.Engine;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Classifies the programs that asked for it (PROTOCOL section 7) and keeps the verdicts in a file of the user's state directory, so that
+ * each binary is scanned once. One thread of low priority, {@code programs}.
+ */
+final class ProgramWatch {
+  private static final long PERIOD_MS = 50;
+  private static final int MAX_KEPT = 4_096;
+  private static final String FILE = "programs.v1";
+  private static final long STACK_BYTES = 256 * 1024;
+
+  private final Path file;
+  private final long engine;
+  private final ApplyLoop loop;
+  private final Sessions sessions;
+  private final Thread thread;
+  private final Map<String, Integer> verdicts = new LinkedHashMap<>();
+  private volatile boolean stopping;
+
+  ProgramWatch(Path stateDir, long engine, ApplyLoop loop, Sessions sessions) {
+    this.file = stateDir.resolve(FILE);
+    this.engine = engine;
+    this.loop = loop;
+    this.sessions = sessions;
+    this.thread = new Thread(null, this::run, "programs", STACK_BYTES);
+    thread.setDaemon(true);
+    thread.setPriority(Thread.MIN_PRIORITY);
+  }
+
+  void start() {
+    thread.start();
+  }
+
+  void stop() {
+    stopping = true;
+    thread.interrupt();
+  }
+
+  private void run() {
+    ProgramClassifier classifier = new ProgramClassifier();
+    load();
+    int[] pids = new int[64];
+    while (!stopping) {
+      int n = Engine.takeClassify(engine, pids);
+      for (int i = 0; i < n; i++) {
+        try {
+          classify(classifier, pids[i]);
+        } catch (IOException | RuntimeException e) {
+          // The process is gone or not ours to look at: the next one of that program asks again.
+          continue;
+        }
+      }
+      try {
+        Thread.sleep(sessions.serve() ? PERIOD_MS : 10 * PERIOD_MS);
+      } catch (InterruptedException e) {
+        return;
+      }
+    }
+  }
+
+  private void classify(ProgramClassifier classifier, int pid) throws IOException {
+    byte[] exe = RunPaths.bytes("/proc/" + pid + "/exe");
+    long[] key = new long[7];
+    if (Engine.identity(exe, key) < 0) {
+      return;
+    }
+    Path program = Files.readSymbolicLink(Path.of("/proc/" + pid + "/exe"));
+    String line = line(key);
+    Integer verdict = verdicts.get(line);
+    if (verdict == null) {
+      long[] again = new long[7];
+      verdict =
+          classifier.classify(program) == ProgramClassifier.Verdict.SEEN ? VDirLayout.PROGRAM_SEEN : VDirLayout.PROGRAM_LEAKY;
+      if (Engine.identity(RunPaths.bytes(program), again) < 0 || !Arrays.equals(key, again)) {
+        return; // replaced while we looked, or in another mount namespace
+      }
+      Log.info("program " + program + (verdict == VDirLayout.PROGRAM_SEEN ? ": every system call goes through libc" : ": makes system calls of its own"));
+      verdicts.put(line, verdict);
+      save();
+    }
+    int v = verdict;
+    loop.ask(e -> Engine.program(e, key, v));
+  }
+
+  private static String line(long[] key) {
+    StringBuilder s = new StringBuilder();
+    for (long k : key) {
+      s.append(k).append(' ');
+    }
+    return s.toString();
+  }
+
+  /** A damaged file only means that programs are scanned again. Libraries are part of a verdict: the file lives as long as the C library does. */
+  private void load() {
+    try {
+      if (!Files.isRegularFile(file) || Files.size(file) > 1 << 20 || Files.getLastModifiedTime(file).compareTo(libraryTime()) < 0) {
+        return;
+      }
+      for (String s : Files.readAllLines(file, StandardCharsets.US_ASCII)) {
+        int at = s.lastIndexOf(' ');
+        if (at > 0 && s.length() == at + 2 && (s.charAt(at + 1) == '1' || s.charAt(at + 1) == '2')) {
+          verdicts.put(s.substring(0, at + 1), s.charAt(at + 1) - '0');
+        }
+      }
+    } catch (IOException | RuntimeException e) {
+      Log.warn("the kept verdicts on programs cannot be read, programs are scanned again: ".concat(e.toString()));
+    }
+  }
+
+  private static java.nio.file.attribute.FileTime libraryTime() throws IOException {
+    Path cache = Path.of("/etc/ld.so.cache");
+    return Files.exists(cache) ? Files.getLastModifiedTime(cache) : java.nio.file.attribute.FileTime.fromMillis(0);
+  }
+
+  private void save() {
+    List<String> lines = new ArrayList<>();
+    int skip = Math.max(0, verdicts.size() - MAX_KEPT);
+    for (Map.Entry<String, Integer> e : verdicts.entrySet()) {
+      if (skip-- <= 0) {
+        lines.add(e.getKey() + e.getValue());
+      }
+    }
+    try {
+      Path temporary = Files.createTempFile(file.getParent(), FILE, ".tmp");
+      Files.write(temporary, lines, StandardCharsets.US_ASCII);
+      Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+    } catch (IOException e) {
+      Log.warn("the verdicts on programs cannot be kept: ".concat(e.toString()));
+    }
+  }
+}

@@ -1,0 +1,70 @@
+package dev.vrift.project;
+
+import dev.vrift.platform.Processes;
+import dev.vrift.platform.RunPaths;
+import dev.vrift.platform.UserDirs;
+import dev.vrift.wire.Answer;
+import dev.vrift.wire.Fields;
+import dev.vrift.wire.Json;
+
+/** What a daemon knows of its one project. Immutable but for what its parts guard themselves. */
+final class Project {
+  private final String root;
+  private final RunPaths run;
+  private final RunPaths.Project paths;
+  private final UserDirs dirs;
+  private final long engine;
+  private final long started = Processes.monotonicMs();
+
+  Project(String root, RunPaths run, UserDirs dirs, long engine) {
+    this.root = root;
+    this.run = run;
+    this.paths = run.of(root);
+    this.dirs = dirs;
+    this.engine = engine;
+  }
+
+  static String hex(long id) {
+    String h = Long.toHexString(id);
+    return "0000000000000000".substring(h.length()).concat(h);
+  }
+
+  String root() {
+    return root;
+  }
+
+  String id() {
+    return paths.id();
+  }
+
+  RunPaths run() {
+    return run;
+  }
+
+  RunPaths.Project paths() {
+    return paths;
+  }
+
+  UserDirs dirs() {
+    return dirs;
+  }
+
+  /** The engine's handle: only for calls that any thread may make. */
+  long engine() {
+    return engine;
+  }
+
+  /** CLOCK_MONOTONIC ms. */
+  long started() {
+    return started;
+  }
+
+  /** Adds what the optional parts have to say to a status object. */
+  void describe(Json out) {
+    out.field("state_directory", dirs.project(id()).toString());
+  }
+
+  Answer cas(Fields request) {
+    return Answer.error("unavailable", "this version's content store is not attached");
+  }
+}

@@ -1,0 +1,212 @@
+package dev.vrift.project;
+
+import dev.vrift.platform.Log;
+import dev.vrift.platform.Processes;
+import dev.vrift.platform.RunPaths;
+import dev.vrift.platform.SafeDir;
+import dev.vrift.platform.Sockets;
+import dev.vrift.platform.UserDirs;
+import dev.vrift.vdir.Engine;
+import dev.vrift.wire.UnixServer;
+import dev.vrift.wire.WireException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+
+/** The daemon of one project: takes the lock, makes the VDir, serves until told to stop or long unused. */
+public final class VdirDaemon {
+  private static final int EXIT_FAILED = 125;
+  /** Another daemon has the project: nothing to do. */
+  private static final int EXIT_TAKEN = 3;
+  private static final long LOCK_WAIT_MS = 1_000;
+  private static final long IDLE_EXIT_MS = 30 * 60 * 1_000L;
+  private static final int STOP_MS = 2_000;
+  private static final long MAX_FILES = 10_000_000;
+  private static final long MAX_VDIR_BYTES = 1L << 30;
+  private static final long ESCAPED_PERIOD_MS = 3_000;
+
+  private final Object end = new Object();
+  private boolean stopRequested;
+  private boolean finished;
+
+  private VdirDaemon() {}
+
+  /** {@code --run-dir DIR --root ROOT [--ready-fd N]}; the exit code. */
+  public static int main(String[] args) {
+    String runDir = null;
+    String root = null;
+    int readyFd = -1;
+    for (int i = 0; i + 1 < args.length; i += 2) {
+      switch (args[i]) {
+        case "--run-dir" -> runDir = args[i + 1];
+        case "--root" -> root = args[i + 1];
+        case "--ready-fd" -> readyFd = Integer.parseInt(args[i + 1]);
+        default -> {
+          System.err.println("vdir_d: unknown argument ".concat(args[i]));
+          return EXIT_FAILED;
+        }
+      }
+    }
+    if (runDir == null || root == null) {
+      System.err.println("vdir_d: is started by vriftd; usage: vdir_d --run-dir DIR --root ROOT [--ready-fd N]");
+      return EXIT_FAILED;
+    }
+    try {
+      return new VdirDaemon().serve(new RunPaths(Path.of(runDir)), root, readyFd);
+    } catch (IOException | RuntimeException e) {
+      Log.error("vdir_d of ".concat(root).concat(" cannot serve; builds go on natively"), e);
+      return EXIT_FAILED;
+    }
+  }
+
+  private int serve(RunPaths run, String root, int readyFd) throws IOException {
+    RunPaths.Project paths = run.of(root);
+    privateDir(run.projects());
+    privateDir(paths.dir());
+    int lock = lock(paths.lock());
+    if (lock < 0) {
+      Log.info("another daemon serves ".concat(root));
+      return EXIT_TAKEN;
+    }
+    UserDirs dirs = UserDirs.of(System.getenv());
+    Path state = dirs.project(paths.id());
+    Files.createDirectories(state, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+    byte[] reason = new byte[256];
+    long engine =
+        Engine.open(RunPaths.bytes(root), RunPaths.bytes(paths.map()), MAX_FILES, MAX_VDIR_BYTES, watchBudget(), 0, reason);
+    if (engine < 0 && engine > -4096) {
+      throw new IOException(new String(reason, StandardCharsets.UTF_8).trim().concat(": ").concat(Sockets.message((int) engine)));
+    }
+    write(paths.dir().resolve("root"), root);
+    write(paths.dir().resolve("pid"), Integer.toString(Processes.pid()));
+    Project project = new Project(root, run, dirs, engine);
+    run(project, dirs, readyFd);
+    return 0;
+  }
+
+  private void run(Project project, UserDirs dirs, int readyFd) throws IOException {
+    Sessions sessions = new Sessions();
+    ApplyLoop loop = new ApplyLoop(project.engine(), sessions);
+    StagingKeeper staging = Staging.keeper(project);
+    ProjectHandler handler = new ProjectHandler(project, loop, sessions, staging, this::requestStop);
+    UnixServer server;
+    int published = Engine.publish(project.engine());
+    if (published < 0) {
+      throw new IOException("publishing the VDir failed: ".concat(Sockets.message(published)));
+    }
+    loop.start();
+    try {
+      server = UnixServer.open("vdir_d", RunPaths.bytes(project.paths().socket()), handler);
+    } catch (WireException e) {
+      throw new IOException(e.getMessage(), e);
+    }
+    if (readyFd >= 0) {
+      Processes.ready(readyFd);
+    }
+    Log.info("serving ".concat(project.root()));
+    Runtime.getRuntime().addShutdownHook(new Thread(this::stopAndWait, "shutdown"));
+    ProgramWatch programs = new ProgramWatch(dirs.state(), project.engine(), loop, sessions);
+    Registration registration = new Registration(project);
+    staging.start();
+    programs.start();
+    registration.start();
+    waitForEnd(project, loop, sessions);
+    registration.stop();
+    programs.stop();
+    server.close();
+    staging.lookNow();
+    staging.stop();
+    if (loop.stop(STOP_MS)) {
+      Engine.close(project.engine(), true);
+    }
+    Files.deleteIfExists(project.paths().socket());
+    Files.deleteIfExists(project.paths().dir().resolve("pid"));
+    Log.info("stopped serving ".concat(project.root()));
+    synchronized (end) {
+      finished = true;
+      end.notifyAll();
+    }
+  }
+
+  private void waitForEnd(Project project, ApplyLoop loop, Sessions sessions) {
+    long next = 0;
+    synchronized (end) {
+      while (!stopRequested && sessions.idleMs() < IDLE_EXIT_MS) {
+        try {
+          end.wait(1_000);
+        } catch (InterruptedException e) {
+          return;
+        }
+        long now = Processes.monotonicMs();
+        if (loop.report().escaped() > 0 && now >= next) {
+          Engine.freeEscaped(project.engine());
+          next = now + ESCAPED_PERIOD_MS;
+        }
+      }
+    }
+  }
+
+  private void requestStop() {
+    synchronized (end) {
+      stopRequested = true;
+      end.notifyAll();
+    }
+  }
+
+  /** SIGTERM: the same clean end as STOP. */
+  private void stopAndWait() {
+    requestStop();
+    long until = Processes.monotonicMs() + 2L * STOP_MS;
+    synchronized (end) {
+      while (!finished && Processes.monotonicMs() < until) {
+        try {
+          end.wait(100);
+        } catch (InterruptedException e) {
+          return;
+        }
+      }
+    }
+  }
+
+  private static void privateDir(Path dir) throws IOException {
+    int r = SafeDir.make(RunPaths.bytes(dir));
+    if (r != 0) {
+      throw new IOException(SafeDir.explain(dir.toString(), r));
+    }
+  }
+
+  /** The lock of a predecessor that is just ending is waited for. */
+  private static int lock(Path file) {
+    long until = Processes.monotonicMs() + LOCK_WAIT_MS;
+    while (true) {
+      int fd = Processes.lock(RunPaths.bytes(file));
+      if (fd >= 0 || Processes.monotonicMs() >= until) {
+        return fd;
+      }
+      try {
+        Thread.sleep(10);
+      } catch (InterruptedException e) {
+        return -1;
+      }
+    }
+  }
+
+  /** Half of the user's watches over all projects; what others hold is found out by failing. */
+  private static int watchBudget() {
+    // One read: a sysctl file has nothing to give at any other offset than 0.
+    try (InputStream in = Files.newInputStream(Path.of("/proc/sys/fs/inotify/max_user_watches"))) {
+      byte[] digits = new byte[32];
+      String text = new String(digits, 0, Math.max(0, in.read(digits)), StandardCharsets.US_ASCII).trim();
+      return (int) Math.min(Integer.MAX_VALUE, Long.parseLong(text) / 2);
+    } catch (IOException | NumberFormatException e) {
+      return 4_096;
+    }
+  }
+
+  private static void write(Path file, String text) throws IOException {
+    Files.writeString(file, text.concat("\n"));
+  }
+}
