@@ -1,0 +1,325 @@
+/* The engine against a real tree: random changes by hands it does not see and by recorded ones, every answer of vr_lookup compared
+ * with lstat; renamed directories, modes, growth, overflow, dead owners, corruption. Nothing outside a temporary directory is touched. */
+#include "vr_engine.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int failed, passed;
+static char dir[64], root[128], map_path[128];
+static struct vr_engine *engine;
+static struct vr_report rep;
+
+#define CHECK(c, ...) \
+  do { \
+    if (c) passed++; \
+    else { \
+      failed++; \
+      fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #c); \
+      fprintf(stderr, __VA_ARGS__); \
+      fprintf(stderr, "\n"); \
+    } \
+  } while (0)
+
+static uint64_t coarse(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+static void nap(long ms) {
+  struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+  nanosleep(&t, NULL);
+}
+static void turn(void) { vr_engine_turn(engine, 1, 20000, &rep); }
+static void quiet(void) { /* until everything that can be CLEAN is, or 10 s */
+  for (int i = 0; i < 1000; i++) {
+    turn();
+    if (rep.complete && !rep.settles && !rep.dirty && !rep.busy) return;
+    nap(10);
+  }
+}
+static void drain(void) { turn(), turn(); }
+
+static void opened(uint64_t max_files) {
+  struct vr_limits l = {.max_files = max_files, .max_bytes = 1 << 28, .max_watches = 4000};
+  char reason[256] = "";
+  int r = vr_engine_open(root, map_path, &l, &engine, reason, sizeof reason);
+  CHECK(r == 0, "%d %s", r, reason);
+  if (r) exit(1);
+  CHECK(vr_engine_publish(engine) == 0, "publish");
+}
+
+static int known, native, wrong, linked; /* linked: a name was linked, and may be gone again, since the last drain */
+
+/* Compares one path. The tree stands still while this runs. */
+static void ask(const char *rel) {
+  struct vr_entry x;
+  char target[1100], path[4300];
+  struct stat st;
+  uint32_t reason = 0;
+  snprintf(path, sizeof path, "%s/%s", root, rel);
+  int r = lstat(path, &st) < 0 ? errno : 0;
+  enum vr_answer a = vr_lookup(vr_engine_vdir(engine), vr_engine_board(engine), rel, strlen(rel), coarse(), 0, &x, target, sizeof target, &reason);
+  if (a == VR_NATIVE) {
+    native++;
+    return;
+  }
+  known++;
+  int ok = a == VR_FOUND ? r == 0 && x.ino == st.st_ino && x.size == (uint64_t)st.st_size && x.mode == st.st_mode && (linked || x.nlink == st.st_nlink) &&
+                               x.mtime_ns == (uint64_t)st.st_mtim.tv_nsec && (linked || x.ctime_ns == (uint64_t)st.st_ctim.tv_nsec) &&
+                               x.atime_ns == (uint64_t)st.st_atim.tv_nsec && x.blocks == (uint64_t)st.st_blocks
+           : a == VR_ENOENT ? r == ENOENT : r == ENOTDIR;
+  if (ok) return;
+  wrong++;
+  fprintf(stderr, "wrong: %s: answer %d, kernel errno %d", rel, a, r);
+  if (a == VR_FOUND && !r)
+    fprintf(stderr, " ino %d size %d mode %d nlink %d mtime %d ctime %d atime %d blocks %d", x.ino == st.st_ino, x.size == (uint64_t)st.st_size,
+            x.mode == st.st_mode, x.nlink == st.st_nlink, x.mtime_ns == st.st_mtim.tv_nsec, x.ctime_ns == st.st_ctim.tv_nsec,
+            x.atime_ns == st.st_atim.tv_nsec, x.blocks == (uint64_t)st.st_blocks);
+  fprintf(stderr, "\n");
+}
+
+static int each(const char *path, const struct stat *st, int flag, struct FTW *f) {
+  (void)st, (void)flag, (void)f;
+  if (strlen(path) > strlen(root)) ask(path + strlen(root) + 1);
+  return 0;
+}
+static void ask_all(void) {
+  known = native = wrong = 0;
+  nftw(root, each, 20, FTW_PHYS);
+}
+
+static void put(const char *rel, const char *text) {
+  char path[4300];
+  snprintf(path, sizeof path, "%s/%s", root, rel);
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (fd < 0) return;
+  ssize_t n = write(fd, text, strlen(text));
+  (void)n;
+  close(fd);
+}
+static char *at(const char *rel) {
+  static char path[2][4300];
+  static int k;
+  k ^= 1;
+  snprintf(path[k], sizeof path[k], "%s/%s", root, rel);
+  return path[k];
+}
+
+static void first_scan(void) {
+  mkdir(at("src"), 0755);
+  mkdir(at("src/deep"), 0755);
+  put("src/a.c", "int a;");
+  put("src/deep/b.h", "b");
+  put("name \xff\xfe", "x");
+  if (symlink("src/a.c", at("link")) || symlink("loop", at("loop"))) exit(1);
+  if (link(at("src/a.c"), at("hard"))) exit(1);
+  mkdir(at(".git"), 0755), mkdir(at(".git/objects"), 0755), put(".git/objects/o", "o"), put(".git/HEAD", "ref");
+  mkdir(at(".vrift"), 0700), put(".vrift/x", "x");
+  mkfifo(at("fifo"), 0600);
+  opened(1000000);
+  nap(60);
+  quiet();
+  ask_all();
+  CHECK(wrong == 0, "%d wrong", wrong);
+  CHECK(known >= 7, "only %d known, %d native", known, native);
+  known = native = 0;
+  ask("src/absent.h"), ask("src/none/at/all"), ask("src/deep/b.h/x"), ask("zzz");
+  CHECK(known == 4 && wrong == 0, "absent: %d known, %d wrong", known, wrong);
+  known = native = 0;
+  ask("hard"), ask("src/a.c"), ask("fifo"), ask(".git/objects/o"), ask(".git/objects/none"), ask(".vrift/x"), ask(".vrift/none");
+  CHECK(known == 0, "%d answers that may not be given", known);
+}
+
+static void random_change(unsigned *seed) {
+  char a[64], b[64];
+  snprintf(a, sizeof a, "d%d/f%d", rand_r(seed) % 6, rand_r(seed) % 12);
+  snprintf(b, sizeof b, "d%d/f%d", rand_r(seed) % 6, rand_r(seed) % 12);
+  char d1[64], d2[64];
+  snprintf(d1, sizeof d1, "d%d", rand_r(seed) % 6), snprintf(d2, sizeof d2, "d%d/sub", rand_r(seed) % 6);
+  switch (rand_r(seed) % 13) {
+    case 0: case 1: case 2: put(a, "some text"); break;
+    case 3: unlink(at(a)); break;
+    case 4: rename(at(a), at(b)); break;
+    case 5: mkdir(at(d1), 0755); break;
+    case 6: rename(at(d1), at(d2)); break;
+    case 7: chmod(at(d1), rand_r(seed) % 2 ? 0755 : 0711); break;
+    case 8: if (symlink(b, at(a))) {} break;
+    case 9: linked |= link(at(a), at(b)) == 0; break;
+    case 10: chmod(at(a), 0600 + rand_r(seed) % 64); break;
+    case 11: rename(at(d2), at(d1)); break;
+    case 12: if (truncate(at(a), rand_r(seed) % 9000)) {} break;
+  }
+}
+
+static void unseen_changes(unsigned seed) {
+  int total = 0, answered = 0;
+  fprintf(stderr, "seed %u\n", seed);
+  for (int i = 0; i < 300; i++) {
+    int k = 1 + rand_r(&seed) % 12;
+    if (i % 10 == 0) linked = 0;
+    while (k--) random_change(&seed);
+    drain();
+    ask_all();
+    for (int d = 0; d < 6; d++)
+      for (int f = 0; f < 12; f++) {
+        char p[64];
+        snprintf(p, sizeof p, "d%d/f%d", d, f), ask(p);
+        snprintf(p, sizeof p, "d%d/sub/f%d", d, f), ask(p);
+      }
+    total += wrong, answered += known;
+    if (i % 10 == 9) {
+      nap(60), quiet();
+      for (int s = 0; linked && s < 100; s++) turn(); /* the sweep */
+      linked = 0;
+      ask_all();
+      total += wrong;
+    }
+  }
+  linked = 0;
+  CHECK(total == 0, "%d wrong answers", total);
+  CHECK(answered > 3000, "only %d answers", answered);
+}
+
+/* A recorded writer between two lookups, without any turn: memory must not answer for what it names. */
+static void recorded(void) {
+  mkdir(at("rec"), 0755), put("rec/f", "1");
+  nap(60), quiet();
+  known = native = wrong = 0;
+  ask("rec/f");
+  CHECK(known == 1, "not clean to begin with");
+  struct vr_board *b = vr_engine_board(engine);
+  struct vr_intent in;
+  vr_intent_init(&in);
+  uint64_t seed = b->header->hash_seed;
+  vr_intent_slot(&in, vr_slot(vr_hash64("rec/f", 5, seed)));
+  vr_intent_slot(&in, vr_slot(vr_hash64("rec", 3, seed)));
+  int r = vr_mutation_begin(b, &in, VR_BOARD_KIND_OP, (uint32_t)getpid(), (uint32_t)getpid());
+  put("rec/f", "22");
+  known = 0, ask("rec/f"), ask("rec");
+  CHECK(known == 0, "answered during a mutation");
+  drain(), drain();
+  CHECK(rep.dirty >= 2, "a slot was published under a live record");
+  known = 0, ask("rec/f");
+  CHECK(known == 0, "answered under a live record");
+  struct stat st;
+  stat(at("rec/f"), &st);
+  vr_mutation_keep(b, r, VR_BOARD_KIND_HELD, st.st_ino);
+  nap(60), drain(), drain(), nap(60), drain();
+  known = 0, ask("rec/f");
+  CHECK(known == 0, "answered for a held inode");
+  vr_held_release(b, r);
+  nap(60), quiet();
+  known = wrong = 0, ask("rec/f");
+  CHECK(known == 1 && wrong == 0, "not clean after the release");
+}
+
+/* Every order but the mandatory one gives wrong answers: publishing before the writer's event was read must be impossible. */
+static void dead_owner(void) {
+  struct vr_board *b = vr_engine_board(engine);
+  pid_t pid = fork();
+  if (pid == 0) {
+    struct vr_intent in;
+    vr_intent_init(&in);
+    vr_intent_slot(&in, vr_slot(vr_hash64("rec/f", 5, b->header->hash_seed)));
+    vr_mutation_begin(b, &in, VR_BOARD_KIND_OP, (uint32_t)getpid(), (uint32_t)getpid());
+    _exit(0);
+  }
+  siginfo_t info;
+  waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT); /* still a zombie */
+  uint64_t before = rep.reaped;
+  nap(60), drain(), nap(60), quiet();
+  CHECK(rep.reaped == before + 1, "not reaped");
+  known = wrong = 0, ask("rec/f");
+  CHECK(known == 1 && wrong == 0, "not clean after the reaping");
+  waitpid(pid, NULL, 0);
+  CHECK(vr_owner_dead((uint32_t)pid, 0) == 1, "dead");
+  CHECK(vr_owner_dead((uint32_t)getpid(), UINT64_MAX / 2) == 0, "alive");
+  CHECK(vr_owner_dead((uint32_t)getpid(), 0) == 1, "started after the record");
+}
+
+static void growth(void) {
+  uint64_t generation = rep.generation;
+  mkdir(at("many"), 0755);
+  quiet();
+  for (int i = 0; i < 40000; i++) {
+    char p[64];
+    snprintf(p, sizeof p, "many/file-with-a-long-name-%d", i);
+    int fd = open(at(p), O_WRONLY | O_CREAT, 0644);
+    if (fd >= 0) close(fd);
+  }
+  nap(60);
+  quiet(), quiet();
+  CHECK(rep.generation > generation, "did not grow");
+  CHECK(rep.overflows >= 1, "40,000 files at once should overflow the queue");
+  ask_all();
+  CHECK(wrong == 0 && known > 3000, "%d wrong, %d known, %d native", wrong, known, native);
+  CHECK(vr_engine_scrub(engine) == 0, "scrub finds damage");
+}
+
+static void corruption(void) {
+  struct vr_vdir *v = vr_engine_vdir(engine);
+  uint64_t before = rep.rebuilds;
+  ((uint8_t *)v->entries)[4096 + 50] ^= 4; /* the engine's own mapping is writable */
+  CHECK(vr_engine_scrub(engine) == 1, "not found");
+  __atomic_fetch_add(&vr_engine_board(engine)->dyn->corrupt, 1, __ATOMIC_SEQ_CST);
+  turn();
+  CHECK(rep.rebuilds == before + 1, "not rebuilt");
+  quiet(), quiet();
+  ask_all();
+  CHECK(wrong == 0 && known > 3000, "%d wrong, %d known", wrong, known);
+}
+
+static void adoption(void) {
+  uint64_t board = rep.board_id, drain_before = rep.drain, vdir = rep.vdir_id;
+  vr_engine_close(engine, 0);
+  put("rec/f", "changed while nobody looked");
+  opened(1000000);
+  known = 0, ask("rec/f");
+  CHECK(known == 0, "an answer before the first turn");
+  quiet(), quiet();
+  CHECK(rep.board_id == board && rep.vdir_id != vdir && rep.drain > drain_before, "board kept, VDir new, drains go on");
+  ask_all();
+  CHECK(wrong == 0 && known > 3000, "%d wrong, %d known", wrong, known);
+}
+
+static void limits(void) {
+  vr_engine_close(engine, 1);
+  opened(500);
+  quiet();
+  CHECK(rep.limited == 1, "the quota was not noticed");
+  ask_all();
+  CHECK(wrong == 0, "%d wrong beyond the quota", wrong);
+  known = 0, ask("many/absent");
+  CHECK(known == 0, "absence claimed in a directory that is not complete");
+}
+
+int main(void) {
+  strcpy(dir, "/tmp/vrift-engine-XXXXXX");
+  if (!mkdtemp(dir)) return 1;
+  snprintf(root, sizeof root, "%s/root", dir);
+  snprintf(map_path, sizeof map_path, "%s/map", dir);
+  mkdir(root, 0755);
+  first_scan();
+  unseen_changes(getenv("SEED") ? (unsigned)atoi(getenv("SEED")) : (unsigned)time(NULL));
+  recorded();
+  dead_owner();
+  growth();
+  corruption();
+  adoption();
+  limits();
+  vr_engine_close(engine, 1);
+  char command[128];
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  if (system(command)) failed++;
+  printf("engine: %d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}
