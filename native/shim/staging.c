@@ -30,7 +30,12 @@ struct target {
 static uint64_t mtime_ns(const struct statx *st) { return (uint64_t)st->stx_mtime.tv_sec * 1000000000u + st->stx_mtime.tv_nsec; }
 static pid_t tid(void) { return (pid_t)vr_sys6(SYS_gettid, 0, 0, 0, 0, 0, 0); }
 
-/* A live record that names the target's slot or inode: somebody writes there, so replacing the inode could lose his bytes. */
+static int is_dead(uint32_t kind, uint32_t pid, uint64_t time) {
+  return (kind == VR_BOARD_KIND_HELD || kind == VR_BOARD_KIND_OP) && !vr_owner_alive(pid, time);
+}
+
+/* A live record that names the target's slot or inode: somebody writes there, so replacing the inode could lose his bytes. What the
+ * dead held does not count (without a daemon nobody frees it), except ESCAPED: another process has that descriptor. */
 static int someone_writes(uint64_t path_hash, uint64_t ino) {
   uint16_t slot = (uint16_t)vr_slot(path_hash);
   uint32_t high = __atomic_load_n(&shim.board.dyn->record_high, __ATOMIC_SEQ_CST);
@@ -38,10 +43,10 @@ static int someone_writes(uint64_t path_hash, uint64_t ino) {
   for (uint32_t i = 0; i < high; i++) {
     const struct vr_record *r = &shim.board.records[i];
     if (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != VR_BOARD_RECORD_LIVE) continue;
-    if (ino && (r->ino[0] == ino || r->ino[1] == ino)) return 1;
-    if (r->kind == VR_BOARD_KIND_OP) continue; /* over in a moment; commit looks at the target again */
-    for (int k = 0; k < 6; k++)
-      if (r->slots[k] == slot) return 1;
+    int named = ino && (r->ino[0] == ino || r->ino[1] == ino);
+    if (r->kind == VR_BOARD_KIND_OP && !named) continue; /* over in a moment; commit looks at the target again */
+    for (int k = 0; k < 6; k++) named |= r->slots[k] == slot;
+    if (named && !is_dead(r->kind, r->pid, r->time)) return 1;
   }
   return 0;
 }
@@ -53,7 +58,9 @@ static int staged_elsewhere(uint64_t path_hash, int but) {
   for (uint32_t i = 0; i < high; i++) {
     const struct vr_staged *r = &shim.board.staged[i];
     uint32_t kind = VR_STAGED_STATE(__atomic_load_n(&r->state, __ATOMIC_SEQ_CST));
-    if ((int)i != but && (kind == VR_BOARD_STAGED_LIVE || kind == VR_BOARD_STAGED_PROMOTED) && r->path_hash == path_hash) return 1;
+    if ((int)i != but && (kind == VR_BOARD_STAGED_LIVE || kind == VR_BOARD_STAGED_PROMOTED) && r->path_hash == path_hash &&
+        !is_dead(VR_BOARD_KIND_HELD, r->pid, r->time))
+      return 1;
   }
   return 0;
 }

@@ -13,6 +13,8 @@ public final class Sockets {
   public static final int EINTR = 4;
   public static final int EAGAIN = 11;
   public static final int ENOENT = 2;
+  public static final int EPIPE = 32;
+  public static final int ECONNRESET = 104;
   public static final int ETIMEDOUT = 110;
   public static final int ECONNREFUSED = 111;
 

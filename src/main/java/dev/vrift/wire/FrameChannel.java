@@ -136,7 +136,7 @@ public final class FrameChannel {
             ? WireException.Kind.TIMEOUT
             : errno == -Sockets.ENOENT || errno == -Sockets.ECONNREFUSED
                 ? WireException.Kind.ABSENT
-                : WireException.Kind.SYSTEM;
+                : errno == -Sockets.EPIPE || errno == -Sockets.ECONNRESET ? WireException.Kind.CLOSED : WireException.Kind.SYSTEM;
     return new WireException(kind, what.concat(": ").concat(Sockets.message(errno)));
   }
 }

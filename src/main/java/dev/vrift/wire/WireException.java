@@ -6,7 +6,7 @@ public final class WireException extends Exception {
 
   /** What happened, so that callers need not read the text. */
   public enum Kind {
-    /** The peer closed the connection between two frames. */
+    /** The peer closed the connection. */
     CLOSED,
     /** Nothing, or not all, came within the time allowed. */
     TIMEOUT,

@@ -1,0 +1,77 @@
+package dev.vrift.config;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ConfigTest {
+  @TempDir Path temp;
+
+  private Config load(Map<String, String> env, String... overrides) {
+    return Config.load(temp.resolve("system.toml"), temp.resolve("user"), temp.resolve("root"), env, List.of(overrides));
+  }
+
+  private void write(String name, String text) throws IOException {
+    Path file = temp.resolve(name);
+    Files.createDirectories(file.getParent());
+    Files.writeString(file, text);
+  }
+
+  @Test
+  void laterSourcesWinAndAreNamed() throws IOException {
+    Setting s = Setting.QUOTA_MAX_FILES;
+    assertEquals("default", load(Map.of()).origin(s));
+    assertEquals(10_000_000, load(Map.of()).get(s));
+    write("system.toml", "quota.max_files = 2_000\n[cas]\ningest = false\n");
+    assertEquals(2000, load(Map.of()).get(s));
+    assertEquals(0, load(Map.of()).get(Setting.CAS_INGEST));
+    write("user/config.toml", "[quota]\nmax_files = 3000");
+    assertEquals(3000, load(Map.of()).get(s));
+    write("root/.vrift.toml", "[quota]\nmax_files = 4000");
+    assertEquals(temp.resolve("root/.vrift.toml").toString(), load(Map.of()).origin(s));
+    Map<String, String> env = Map.of("VRIFT_QUOTA_MAX_FILES", "5000");
+    assertEquals(5000, load(env).get(s));
+    assertEquals("VRIFT_QUOTA_MAX_FILES", load(env).origin(s));
+    assertEquals(6000, load(env, "quota.max_files=6000").get(s));
+    assertEquals("--set", load(env, "quota.max_files=6000").origin(s));
+    assertEquals(0, load(env).get(Setting.CAS_INGEST));
+    assertEquals(List.of(), load(env).problems());
+  }
+
+  @Test
+  void wrongValuesAreLeftOutAndSaid() throws IOException {
+    write("system.toml", "quota.max_files = 2000");
+    write("user/config.toml", "quota.max_files = 'many'\nnosuch.key = 1\n");
+    write("root/.vrift.toml", "quota.max_files = = 3\n");
+    Config c = load(Map.of("VRIFT_QUOTA_MAX_FILES", "5"), "nosuch=1", "cas.ingest");
+    assertEquals(2000, c.get(Setting.QUOTA_MAX_FILES));
+    assertEquals(6, c.problems().size(), c.problems().toString());
+    assertTrue(c.problems().stream().anyMatch(p -> p.contains("line 1") && p.contains(".vrift.toml")), c.problems().toString());
+  }
+
+  @Test
+  void theDefaultsFileSaysWhatTheProgramDoes() throws IOException {
+    Path file = temp.resolve("default.toml");
+    try (InputStream in = Config.class.getResourceAsStream("/default.toml")) {
+      assertNotNull(in);
+      Files.copy(in, file);
+    }
+    Map<String, String> values = TomlFile.read(file);
+    assertEquals(Setting.values().length, values.size());
+    for (Setting s : Setting.values()) {
+      String v = values.get(s.key());
+      assertEquals(s.standard(), "true".equals(v) ? 1 : "false".equals(v) ? 0 : Long.parseLong(v), s.key());
+      assertTrue(Files.readString(file).contains("# " + s.text()), s.key());
+      assertTrue(s.standard() >= s.least() && s.standard() <= s.most());
+    }
+  }
+}
