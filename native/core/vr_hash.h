@@ -17,8 +17,8 @@ static inline uint64_t vr_mum(uint64_t a, uint64_t b) {
   __uint128_t p = (__uint128_t)a * b;
   return (uint64_t)p ^ (uint64_t)(p >> 64);
 }
-static inline uint64_t vr_rd8(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
-static inline uint64_t vr_rd4(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+static inline uint64_t vr_rd8(const uint8_t *p) { uint64_t v; __builtin_memcpy(&v, p, 8); return v; }
+static inline uint64_t vr_rd4(const uint8_t *p) { uint32_t v; __builtin_memcpy(&v, p, 4); return v; }
 
 static inline uint64_t vr_hash64(const void *data, size_t len, uint64_t seed) {
   const uint8_t *p = (const uint8_t *)data;

@@ -27,6 +27,8 @@ void shim_ask_native(struct shim_question *q, uint32_t reason) {
   if (q->rel) shim_stage_promote_rel(q->rel, q->rel_len);
 }
 
+static int superseded_seen; /* a lookup was refused because of it */
+
 /* May this process ask at all? The VDir, or NULL and why not. */
 static const struct vr_vdir *allowed(uint32_t *reason) {
   if (shim.reads_off) {
@@ -38,11 +40,16 @@ static const struct vr_vdir *allowed(uint32_t *reason) {
     *reason = VR_STAT_NATIVE_EARLY;
     return NULL;
   }
-  if (!shim_want_vdir()) {
+  /* A superseded VDir is found out by the lookup and replaced at the next question. */
+  const struct vr_vdir *v = shim_vdir();
+  if (__builtin_expect(!v || __atomic_load_n(&shim.board.dyn->superseded, __ATOMIC_RELAXED) || superseded_seen, 0)) {
+    superseded_seen = 0;
+    v = shim_want_vdir() ? shim_vdir() : NULL;
+  }
+  if (__builtin_expect(!v, 0)) {
     *reason = shim.reads_off ? shim.reads_off : VR_STAT_NATIVE_NO_VDIR;
     return NULL;
   }
-  const struct vr_vdir *v = shim_vdir();
   if (__builtin_expect(shim.leaky, 0)) {
     if (++shim.early_calls % SHIM_RECLASSIFY_EVERY == 0) shim_classify(v);
     if (shim.leaky) {
@@ -152,7 +159,10 @@ enum vr_answer shim_ask(struct shim_question *q, const char *function, int dirfd
       if (links++ < MAX_LINKS && step_through(q, now, &reason) == VR_FOUND) continue;
       return native(q, function, path, reason, flags);
     }
-    if (a == VR_NATIVE) return native(q, function, path, reason, flags);
+    if (a == VR_NATIVE) {
+      if (reason == VR_STAT_NATIVE_NO_VDIR) superseded_seen = 1;
+      return native(q, function, path, reason, flags);
+    }
     if (a == VR_FOUND) {
       if (S_ISLNK(q->entry.mode) && ((flags & ASK_FOLLOW) || dir)) {
         if (links++ < MAX_LINKS && may_follow(q) && through_link(q, (size_t)q->rel_len, q->entry.target_len)) continue;

@@ -89,6 +89,7 @@ static int map_board(uint64_t id) {
   } else {
     raw2(SYS_munmap, (long)p, (long)size);
     if (!map_file("/dev/shm/vrift_board_", id, 1, shim.board.base, VR_BOARD_SIZE, &size)) return 0;
+    __atomic_store_n(&shim.vdir, NULL, __ATOMIC_RELEASE); /* it was paired with the old one */
     shim_board_replaced();
   }
   __atomic_fetch_add(&shim.board.dyn->loads, 1, __ATOMIC_RELAXED);
@@ -187,10 +188,7 @@ static int map_vdir(uint64_t vdir_id) {
   return 0;
 }
 
-/* Still paired with the board that we write to? (The board may have been replaced under us.) */
-static int vdir_usable(const struct vr_vdir *v) {
-  return v && !__atomic_load_n(&v->dyn->superseded, __ATOMIC_RELAXED) && v->header->board_id == shim.board.header->board_id;
-}
+static int vdir_usable(const struct vr_vdir *v) { return v && !__atomic_load_n(&v->dyn->superseded, __ATOMIC_RELAXED); }
 
 int shim_want_vdir(void) {
   if (vdir_usable(shim_vdir()) && board_usable()) return 1;

@@ -9,7 +9,10 @@
 #define STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)
 
 static void fill_stat(const struct vr_vdir *v, const struct vr_entry *e, struct stat *st) {
-  memset(st, 0, sizeof *st);
+#if defined(__x86_64__)
+  st->__pad0 = 0;
+#endif
+  for (size_t i = 0; i < sizeof st->__glibc_reserved / sizeof st->__glibc_reserved[0]; i++) st->__glibc_reserved[i] = 0;
   st->st_dev = v->header->root_dev;
   st->st_ino = e->ino;
   st->st_nlink = e->nlink;

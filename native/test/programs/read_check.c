@@ -1,5 +1,5 @@
 /* Asks every question of the reader about a tree, and prints the answers: the same text natively and under vrift. With "bench N" after the
- * tree it times N questions instead. argv: TREE [bench N] */
+ * tree it times N questions instead. argv: TREE [bench N [QUESTION]] */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -89,6 +89,7 @@ static void walk(const char *dir) {
   if (n >= 0) free(list);
 }
 
+static const char *only; /* name of the one question to time */
 static double once(const char *name, const char *tree, int kind, long n, char **paths, long npaths) {
   struct stat s;
   struct statx x;
@@ -96,7 +97,8 @@ static double once(const char *name, const char *tree, int kind, long n, char **
   struct timespec a, b;
   (void)tree;
   double best = 1e18;
-  for (int round = 0; round < 7; round++) {
+  if (only && strcmp(only, name)) return 0;
+  for (int round = 0; round < 60; round++) {
     clock_gettime(CLOCK_MONOTONIC, &a);
     unsigned long seed = 12345;
     for (long i = 0; i < n; i++) {
@@ -148,6 +150,7 @@ static int bench(const char *tree, long n) {
 
 int main(int argc, char **argv) {
   if (argc < 2) return 2;
+  only = argc > 4 ? argv[4] : NULL;
   if (argc > 3 && !strcmp(argv[2], "bench")) return bench(argv[1], atol(argv[3]));
   walk(argv[1]);
   char path[PATH_MAX];
