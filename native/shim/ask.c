@@ -18,7 +18,6 @@ static enum vr_answer native(struct shim_question *q, const char *function, cons
     if (reason == VR_STAT_NATIVE_CORRUPT) __atomic_fetch_add(&shim.board.dyn->corrupt, 1, __ATOMIC_RELAXED);
   }
   if (q->rel) shim_stage_promote_rel(q->rel, q->rel_len);
-  else shim_stage_promote_all();
   return VR_NATIVE;
 }
 
@@ -148,6 +147,7 @@ enum vr_answer shim_ask(struct shim_question *q, const char *function, int dirfd
   if (len < 0) {
     int inside = q->rel != NULL;
     q->rel = NULL;
+    if (inside) shim_promote_path(dirfd, path);
     return inside ? native(q, function, path, VR_STAT_NATIVE_PATH, flags) : VR_NATIVE;
   }
   q->rel_len = len;

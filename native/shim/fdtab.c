@@ -146,6 +146,7 @@ void shim_fd_escape_inherited(void) {
 
 /* A board that was lost knows none of the files we hold: they are named again in its successor. */
 void shim_board_replaced(void) {
+  shim_stage_promote_all(); /* nobody who looks would find them in the new one */
   uint32_t high = __atomic_load_n(&held_high, __ATOMIC_ACQUIRE);
   for (uint32_t i = 0; i < high; i++) {
     struct held *h = &objects[i];

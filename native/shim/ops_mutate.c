@@ -29,7 +29,7 @@ static __attribute__((noinline)) void promote_below(int dirfd, const char *path)
   if (n >= 0) shim_stage_promote_below(rel, n);
 }
 static void promote_tree(int dirfd, const char *path) {
-  if (path && path[0] && shim.board.base && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_ACQUIRE))
+  if (path && path[0] && shim_want_board() && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_ACQUIRE))
     promote_below(dirfd, path);
 }
 

@@ -9,7 +9,7 @@ static __attribute__((noinline)) void promote_slowly(int dirfd, const char *path
   else if (n == SHIM_ODD) shim_stage_promote_all();
 }
 void shim_promote_path(int dirfd, const char *path) {
-  if (path && path[0] && shim.board.base && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_ACQUIRE))
+  if (path && path[0] && shim_want_board() && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_ACQUIRE))
     promote_slowly(dirfd, path);
 }
 
@@ -36,6 +36,8 @@ static int open_read(int dirfd, const char *path, int flags, mode_t mode) {
       errno = error;
       return -1;
     }
+  } else {
+    shim_promote_path(dirfd, path);
   }
   int fd = real_open(dirfd, path, flags, mode);
   if (fd < 0) return fd;

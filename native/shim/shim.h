@@ -101,6 +101,7 @@ HIDDEN void shim_stage_lock_fd(int fd);                           /* before floc
 HIDDEN void shim_stage_sync_fd(int fd);                           /* before the fsync family: promotes, syncs the parent */
 HIDDEN void shim_stage_promote_all(void);                         /* fork, exec, spawn, exit */
 HIDDEN void shim_stage_promote_rel(const char *rel, int len);     /* anybody's staged file at this path; cheap when none is staged */
+HIDDEN void shim_promote_path(int dirfd, const char *path);         /* the same for any spelling; resolves it if something is staged (ops_open.c) */
 HIDDEN void shim_stage_promote_children(const char *rel, int len);/* staged files whose parent is this directory: opendir, rmdir */
 HIDDEN void shim_stage_promote_below(const char *rel, int len);   /* staged files anywhere below: rename, chmod of a directory */
 

@@ -28,13 +28,9 @@ void stage_slot_free(struct stage_slot *slot) {
   __atomic_fetch_sub(&stage_used, 1, __ATOMIC_SEQ_CST);
 }
 
-void stage_decimal(char *at, uint32_t value) {
-  char digits[12];
-  int n = 0;
-  do digits[n++] = (char)('0' + value % 10);
-  while ((value /= 10) != 0);
-  while (n) *at++ = digits[--n];
-  *at = 0;
+/* A successor of the board is mapped at the same address: there the index is somebody else's. */
+void stage_record_free(struct stage_slot *slot) {
+  if (slot->board.header->board_id == slot->board_id) vr_staged_free(&slot->board, slot->staged, slot->record.state);
 }
 
 void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot) {
@@ -110,7 +106,7 @@ void stage_slot_lost(struct stage_slot *slot) {
   stage_place_init(&place, slot);
   if (vr_stage_find(&place, &slot->record, -1) == 0) vr_stage_put(&place, &slot->record, -1, VR_STAGE_COMMIT, slot->old_mtime);
   vr_stage_leave(&place);
-  vr_staged_free(&slot->board, slot->staged, slot->record.state);
+  stage_record_free(slot);
   stage_slot_free(slot);
 }
 
@@ -124,7 +120,7 @@ int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)) {
   }
   if (stage_slot_is_here(slot)) {
     done = put(slot, fd);
-    vr_staged_free(&slot->board, slot->staged, slot->record.state);
+    stage_record_free(slot);
     shim_count(VR_STAT_COMMITTED);
     stage_slot_free(slot);
   } else {

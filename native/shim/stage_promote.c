@@ -37,7 +37,7 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
     return 0;
   }
   shim_fd_unstaged(slot->fd);
-  vr_staged_free(&slot->board, slot->staged, slot->record.state);
+  stage_record_free(slot);
   shim_count(demoted ? VR_STAT_DEMOTED : VR_STAT_PROMOTED);
   stage_slot_free(slot);
   return 1;
@@ -85,9 +85,18 @@ static void promote_index(uint32_t index) {
     shim_count(VR_STAT_PROMOTED);
 }
 
+#define BOARD_RETRY_NS 10000000u /* between looks for a board while there is none: each is a system call */
+
 /* The end of the scan, 0 while nobody has anything staged. */
 static uint32_t scan_end(void) {
-  if (shim.ready != 1 || !shim_want_board() || !__atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_SEQ_CST)) return 0;
+  static uint64_t look_at;
+  if (shim.ready != 1) return 0;
+  if (!shim.board.base) {
+    uint64_t now = shim_now();
+    if (now < __atomic_load_n(&look_at, __ATOMIC_RELAXED)) return 0;
+    __atomic_store_n(&look_at, now + BOARD_RETRY_NS, __ATOMIC_RELAXED);
+  }
+  if (!shim_want_board() || !__atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_SEQ_CST)) return 0;
   uint32_t high = __atomic_load_n(&shim.board.dyn->staged_high, __ATOMIC_SEQ_CST);
   return high < VR_BOARD_STAGED ? high : VR_BOARD_STAGED;
 }

@@ -292,11 +292,15 @@ static int stage(struct target *t, int flags, mode_t mode) {
   if (fd >= 0) {
     drop_stale(fd);
     slot->board = shim.board;
+    slot->board_id = shim.board.header->board_id;
     slot->fd = fd;
     if (vr_fstatx(fd, &st) == 0 && publish(slot, t, st.stx_ino, stamp, number)) {
       __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
       shim_fd_opened_staged(fd, (int)(slot - stage_slots), slot->held);
-      return fd;
+      if (shim_fd_kind(fd) == SHIM_FD_STAGED) return fd;
+      stage_slot_take(slot); /* no room in the table of descriptors: nobody would commit it */
+      stage_record_free(slot);
+      vr_held_release(&slot->board, slot->held);
     }
     drop_file(name, fd);
   }
@@ -318,8 +322,9 @@ int shim_stage_open(int dirfd, const char *path, int flags, mode_t mode) {
     rel[len] = 0;
     t.len = (uint32_t)len;
     if (stage_name_ok(t.rel, t.len) && shim_want_board()) {
+      shim_want_vdir(); /* finds out whether our namespaces are the daemon's: pids in records must mean the same to all */
       const struct vr_board_dyn *dyn = shim.board.dyn;
-      if (!__atomic_load_n(&dyn->no_stage, __ATOMIC_ACQUIRE) && !__atomic_load_n(&dyn->overflow, __ATOMIC_RELAXED) &&
+      if (!shim.reads_off && !__atomic_load_n(&dyn->no_stage, __ATOMIC_ACQUIRE) && !__atomic_load_n(&dyn->overflow, __ATOMIC_RELAXED) &&
           vr_sys6(SYS_geteuid, 0, 0, 0, 0, 0, 0) == (long)shim.board.header->uid)
         fd = stage(&t, flags, mode);
       shim_count(fd >= 0 ? VR_STAT_STAGED : VR_STAT_STAGE_REFUSED);

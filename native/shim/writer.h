@@ -16,7 +16,6 @@ HIDDEN void shim_intent_parent(struct vr_intent *in, int dirfd, const char *path
 /* The real path relative to the root, a final link not followed: length, SHIM_OUTSIDE or SHIM_ODD. rel[SHIM_PATH_MAX]. */
 HIDDEN int shim_real_rel(int dirfd, const char *path, char *rel);
 /* ops_open.c: somebody's staged file at this path becomes visible before the real call looks. Nearly free when none is staged. */
-HIDDEN void shim_promote_path(int dirfd, const char *path);
 HIDDEN int shim_token_record(int token); /* record index on the present board, or -1 */
 HIDDEN void shim_token_add_path(int token, int dirfd, const char *path); /* one more path, after the fact: named and bumped */
 HIDDEN void shim_token_keep(int token, uint32_t kind, uint64_t ino);

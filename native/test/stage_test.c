@@ -20,6 +20,8 @@
 struct shim_state shim;
 static int staged_of[1024], held_of[1024]; /* 1 + index */
 static uint64_t counts[64];
+int shim_want_vdir(void) { return 0; }
+uint64_t shim_now(void) { return 1; }
 int shim_want_board(void) { return shim.board.base != NULL; }
 int shim_need_unsatisfied(void) { return 0; }
 int shim_in_vfork_child(void) { return 0; }
@@ -34,7 +36,7 @@ void shim_fd_opened_staged(int fd, int staged_index, int held_record) {
   held_of[fd] = held_record + 1;
 }
 void shim_fd_unstaged(int fd) { staged_of[fd] = 0; }
-int shim_fd_kind(int fd) { return staged_of[fd] ? 5 : 0; }
+int shim_fd_kind(int fd) { return staged_of[fd] ? SHIM_FD_STAGED : 0; }
 
 static int real_close(int fd) { return close(fd); }
 static int staged_open(const char *path, int flags, mode_t mode) { return shim_stage_open(AT_FDCWD, path, flags, mode); }

@@ -17,14 +17,26 @@ final class Staging {
     OrphanSweeper sweeper = new OrphanSweeper(root, RunPaths.bytes(project.root()), Engine.board(project.engine()));
     return new StagingKeeper(
         root.resolve(".vrift/staging"),
-        () -> {
-          List<byte[]> paths = new ArrayList<>();
-          for (RolledBack r : sweeper.sweep()) {
-            paths.add(RunPaths.bytes(r.path()));
+        new StagingKeeper.Sweep() {
+          @Override
+          public List<byte[]> sweep() {
+            List<byte[]> paths = new ArrayList<>();
+            for (RolledBack r : sweeper.sweep()) {
+              paths.add(RunPaths.bytes(r.path()));
+            }
+            sweeper.boundSalvage();
+            return paths;
           }
-          sweeper.promoteOld();
-          sweeper.boundSalvage();
-          return paths;
+
+          @Override
+          public void tick() {
+            sweeper.promoteOld();
+          }
+
+          @Override
+          public void end() {
+            sweeper.removeEmptyDirectories();
+          }
         });
   }
 }

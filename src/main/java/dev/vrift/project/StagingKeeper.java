@@ -15,13 +15,24 @@ import java.util.List;
  * {@code staging}. Keeps the list of what was rolled back for SESSION_END.
  */
 final class StagingKeeper {
-  private static final long PERIOD_MS = 5_000;
+  /** Between looks at files that have been open for long. */
+  private static final long TICK_MS = 1_000;
+  /** Between full passes that nobody asked for, in ticks. */
+  private static final int TICKS_PER_SWEEP = 5;
+  private static final long STOP_WAIT_MS = 1_000;
   private static final int MAX_ROLLBACKS = 1_000;
   private static final long STACK_BYTES = 256 * 1024;
 
-  /** One pass over staged records and staging files; returns the paths rolled back. */
+  /** What there is to do. All three are called by the keeper's thread only. */
   interface Sweep {
+    /** One pass over staged records and staging files; returns the paths rolled back. */
     List<byte[]> sweep() throws IOException;
+
+    /** Once a second; must cost nothing when nothing is staged. */
+    void tick();
+
+    /** The last thing: the board may be unmapped afterwards. */
+    void end();
   }
 
   private final Path area;
@@ -80,9 +91,18 @@ final class StagingKeeper {
     return from >= rolledBack.size() ? List.of() : List.copyOf(rolledBack.subList(from, rolledBack.size()));
   }
 
-  synchronized void stop() {
-    stopping = true;
-    notifyAll();
+  /** Ends the thread and waits for it, at most a second. False: it still uses the board. */
+  boolean stop() {
+    synchronized (this) {
+      stopping = true;
+      notifyAll();
+    }
+    try {
+      thread.join(STOP_WAIT_MS);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    return !thread.isAlive();
   }
 
   /** Bytes in the staging area now. */
@@ -110,21 +130,28 @@ final class StagingKeeper {
   }
 
   private void run() {
-    while (true) {
+    for (int ticks = TICKS_PER_SWEEP; ; ticks++) {
       long serving;
+      boolean due;
       synchronized (this) {
-        if (asked <= done && !stopping) {
+        if (asked <= done && !stopping && ticks < TICKS_PER_SWEEP) {
           try {
-            wait(PERIOD_MS);
+            wait(TICK_MS);
           } catch (InterruptedException e) {
             return;
           }
         }
         if (stopping) {
-          return;
+          break;
         }
         serving = asked;
+        due = asked > done || ticks >= TICKS_PER_SWEEP;
       }
+      sweep.tick();
+      if (!due) {
+        continue;
+      }
+      ticks = 0;
       List<byte[]> paths = List.of();
       try {
         paths = sweep.sweep();
@@ -141,5 +168,6 @@ final class StagingKeeper {
         notifyAll();
       }
     }
+    sweep.end();
   }
 }

@@ -118,8 +118,8 @@ public final class VdirDaemon {
     programs.stop();
     server.close();
     staging.lookNow();
-    staging.stop();
-    if (loop.stop(STOP_MS)) {
+    boolean stagingEnded = staging.stop();
+    if (loop.stop(STOP_MS) && stagingEnded) {
       Engine.close(project.engine(), true);
     }
     Files.deleteIfExists(project.paths().socket());
