@@ -1,5 +1,5 @@
 /* One side of the staleness and kill rounds; src/it/rounds is the other. Links no vrift.
- *   stale_rounds look FILE                 prints "<size> <mtime ns> <inode>" of stat, or "absent": asked twice, so that memory may answer
+ *   stale_rounds look FILE MS              asks much until memory may answer, naps for MS, prints "<size> <mtime> <inode>" of FILE, or "absent"
  *   stale_rounds pipe DIR FIFO_IN FIFO_OUT ROUNDS   tells an unseen partner to change DIR/f<n>, waits for its answer, looks
  *   stale_rounds partner DIR FIFO_IN FIFO_OUT       the partner: changes what it is told to
  *   stale_rounds child DIR ROUNDS HELPER   runs the unseen HELPER (`HELPER partner1 DIR n size`), waits, looks
@@ -61,10 +61,21 @@ static void note(char *first, size_t cap, int *stale, int round, long got, long 
   if ((*stale)++ == 0) snprintf(first, cap, "round %d: size %ld, should be %ld", round, got, wanted);
 }
 
+/* Until a process that asks is answered from memory. */
+static void warm_up(void) {
+  struct timespec nap = {0, 2000000};
+  struct stat st;
+  for (int i = 0; i < 200; i++) {
+    for (int k = 0; k < 20; k++) stat(".", &st);
+    nanosleep(&nap, NULL);
+  }
+}
+
 static int rounds_over_pipe(char **argv) {
   int in = open(argv[3], O_RDWR), out = open(argv[4], O_RDWR), rounds = atoi(argv[5]), stale = 0;
   char first[128] = "", line[64], answer;
   if (in < 0 || out < 0) return 2;
+  warm_up();
   for (int r = 0; r < rounds; r++) {
     warm(argv[2], r);
     int n = snprintf(line, sizeof line, "%8d%16ld", r, wanted_size(r));
@@ -94,6 +105,7 @@ static int partner(char **argv) {
 static int rounds_over_child(char **argv) {
   int rounds = atoi(argv[3]), stale = 0;
   char first[128] = "", n[16], size[24];
+  warm_up();
   for (int r = 0; r < rounds; r++) {
     warm(argv[2], r);
     snprintf(n, sizeof n, "%d", r);
@@ -139,8 +151,11 @@ static int half_a_file(const char *path) {
 
 int main(int argc, char **argv) {
   const char *what = argc > 2 ? argv[1] : "";
-  if (strcmp(what, "look") == 0) {
+  if (strcmp(what, "look") == 0 && argc == 4) {
     struct stat st;
+    struct timespec nap = {0, atol(argv[3]) * 1000000};
+    for (int i = 0; i < 200; i++) stat(".", &st);
+    if (nap.tv_nsec) nanosleep(&nap, NULL);
     if (stat(argv[2], &st) == 0 && stat(argv[2], &st) == 0)
       printf("%ld %ld.%09ld %lu\n", (long)st.st_size, (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (unsigned long)st.st_ino);
     else printf("absent\n");

@@ -45,8 +45,8 @@ class Bed:
         more.setdefault("timeout", CALL_SECONDS)
         return subprocess.run(self.under(command) if under else command, cwd=place, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, **more)
 
-    def start(self, command, place, under=True):
-        p = subprocess.Popen(self.under(command) if under else command, cwd=place, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    def start(self, command, place, under=True, **variables):
+        p = subprocess.Popen(self.under(command) if under else command, cwd=place, env=dict(self.env, **variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True)
         self.started.append(p)
         return p
