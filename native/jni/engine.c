@@ -83,6 +83,15 @@ NATIVE(jint, changes)(JNIEnv *env, jclass c, jlong h, jlong address, jint length
   (void)env, (void)c;
   return vr_engine_changes(engine(h), (uint8_t *)(intptr_t)address, (size_t)length);
 }
+NATIVE(jint, preload)(JNIEnv *env, jclass c, jlong h, jbyteArray names, jint length) {
+  (void)c;
+  if (length < 0 || length > (*env)->GetArrayLength(env, names)) return -EINVAL;
+  jbyte *bytes = (*env)->GetByteArrayElements(env, names, NULL);
+  if (!bytes) return -ENOMEM;
+  int n = vr_engine_preload(engine(h), (const uint8_t *)bytes, (size_t)length);
+  (*env)->ReleaseByteArrayElements(env, names, bytes, JNI_ABORT);
+  return n;
+}
 NATIVE(jint, program)(JNIEnv *env, jclass c, jlong h, jlongArray key, jint verdict) {
   (void)c;
   jlong k[7];

@@ -197,7 +197,7 @@ public final class CasService implements AutoCloseable {
       List<byte[]> again = new ArrayList<>();
       String stopped = walk(p, counts, again);
       if (stopped.isEmpty() && !again.isEmpty() && sleep(p.minimumAgeMs())) {
-        for (byte[] path : again) {
+        for (byte[] path : closed ? List.<byte[]>of() : again) {
           counts.merge(ingest.file(path, p), 1L, Long::sum);
         }
       } else {
@@ -243,6 +243,9 @@ public final class CasService implements AutoCloseable {
         continue;
       }
       for (FileCalls.Name n : names) {
+        if (closed) {
+          return "the daemon is stopping";
+        }
         byte[] path = join(dir.path(), n.name());
         if (n.type() == FileCalls.Name.TYPE_DIRECTORY || n.type() == FileCalls.Name.TYPE_UNKNOWN && isDirectory(path)) {
           if (path.length <= PATH_MAX && dir.depth() < DEPTH_MAX && !Ingest.excluded(path)) {
@@ -347,7 +350,7 @@ public final class CasService implements AutoCloseable {
     References.remove(store, projectId);
   }
 
-  /** Ends the thread; a run that is under way ends at its next directory. */
+  /** Ends the thread; a run that is under way ends at its next file. */
   @Override
   public void close() {
     closed = true;

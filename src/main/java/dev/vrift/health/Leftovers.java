@@ -37,6 +37,7 @@ public final class Leftovers {
     removeTree(dirs.project(project.id()), failed);
     delete(dirs.log(project.id()));
     delete(dirs.logs().resolve(project.id() + ".log.1"));
+    delete(dirs.cas().resolve("refs").resolve(project.id()));
     removeTree(Path.of(root, ".vrift", "staging"), failed);
     removeIfEmpty(run.projects());
     removeIfEmpty(dirs.state().resolve("projects"));
@@ -66,6 +67,7 @@ public final class Leftovers {
     removeIfEmpty(run.projects());
     removeIfEmpty(run.dir());
     removeTree(dirs.logs(), failed);
+    delete(dirs.state().resolve("programs.v1"));
     removeIfEmpty(dirs.state());
     removeTree(dirs.cas(), failed);
     removeIfEmpty(dirs.cache());

@@ -111,6 +111,12 @@ public final class MetaBatch implements AutoCloseable {
     return Lmdb.names(address, length, out);
   }
 
+  /** Copies bytes into native memory from {@link #allocate}; their number. Throws if they do not fit. */
+  public static int fill(long address, byte[] bytes, int capacity) {
+    Lmdb.view(address, capacity).put(0, bytes);
+    return bytes.length;
+  }
+
   /** Native memory for others, zeroed; 0 if there is none. */
   public static long allocate(int bytes) {
     return Lmdb.allocate(bytes);

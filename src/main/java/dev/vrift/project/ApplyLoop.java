@@ -27,6 +27,8 @@ final class ApplyLoop {
   /** The same with nobody to serve. */
   private static final int IDLE_MS = 1_000;
   private static final int ASK_SECONDS = 20;
+  /** Batches of changes handed over at the end; the rest is found by the next daemon's scan. */
+  private static final int REST_TURNS = 32;
   private static final long STACK_BYTES = 512 * 1024;
 
   /** Work for the apply thread; gets the engine's handle. */
@@ -42,6 +44,7 @@ final class ApplyLoop {
   private volatile boolean settledOnce;
   private volatile long turns;
   private volatile boolean stopping;
+  private volatile Persistence persistence;
   private long wantSeen;
   private long corruptSeen;
 
@@ -53,6 +56,26 @@ final class ApplyLoop {
 
   void start() {
     thread.start();
+  }
+
+  /** From now on what changed is handed over once a turn. Any thread. */
+  void attach(Persistence to) {
+    persistence = to;
+  }
+
+  /** Apply thread; or, when it has ended, the one that ended it. */
+  private void handOver() {
+    Persistence p = persistence;
+    if (p != null) {
+      p.collect(engine);
+    }
+  }
+
+  /** What is left, as far as it is taken, after {@link #stop}. */
+  void handOverRest() {
+    for (int i = 0; i < REST_TURNS; i++) {
+      handOver();
+    }
   }
 
   /** Any thread. */
@@ -141,6 +164,7 @@ final class ApplyLoop {
         }
         runTasks();
         lookAtBoard();
+        handOver();
         pause(now);
       }
     } catch (RuntimeException | Error e) {

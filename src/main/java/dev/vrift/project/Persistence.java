@@ -10,6 +10,7 @@ import dev.vrift.meta.MetaException;
 import dev.vrift.meta.MetaStore;
 import dev.vrift.meta.MetaWriter;
 import dev.vrift.platform.Log;
+import dev.vrift.vdir.Engine;
 import dev.vrift.wire.Answer;
 import dev.vrift.wire.Fields;
 import dev.vrift.wire.Json;
@@ -24,12 +25,6 @@ import java.util.concurrent.TimeUnit;
  * builds go on, and {@link #describe} says why.
  */
 public final class Persistence implements AutoCloseable {
-  /** The engine's changes, as {@code Engine.changes}. */
-  public interface Changes {
-    /** Fills native memory; bytes, 0 when there are none, or -errno. Apply thread. */
-    int take(long address, int capacity);
-  }
-
   /** Gets names known from before, as {@code vr_engine_preload} wants them. Any thread; returns when they were taken. */
   public interface Names {
     void enter(byte[] names, int length);
@@ -40,7 +35,7 @@ public final class Persistence implements AutoCloseable {
   private static final int INBOX = 64;
   private static final int NAMES_BYTES = 1 << 20;
   private static final long POLL_MS = 200;
-  private static final long CLOSE_WAIT_MS = 3_000;
+  private static final long CLOSE_WAIT_MS = 1_000;
   private static final String EPOCH = "epoch";
   private static final int REGULAR = 0100000;
   private static final int TYPE_MASK = 0170000;
@@ -84,11 +79,26 @@ public final class Persistence implements AutoCloseable {
   }
 
   /** Apply thread, once a turn: takes at most {@link #CHANGES_BYTES} of changes. Until the store is open they stay with the engine. */
-  public void collect(Changes source) {
-    if (writer == null || changes == 0 || inbox.remainingCapacity() == 0) {
-      return;
+  public void collect(long engine) {
+    if (ready()) {
+      accept(Engine.changes(engine, changes, CHANGES_BYTES));
     }
-    int n = source.take(changes, CHANGES_BYTES);
+  }
+
+  private boolean ready() {
+    return writer != null && changes != 0 && inbox.remainingCapacity() > 0;
+  }
+
+  /** For tests: changes as the engine writes them. False: not open yet, or busy. */
+  boolean offer(byte[] engineChanges) {
+    if (!ready()) {
+      return false;
+    }
+    accept(MetaBatch.fill(changes, engineChanges, CHANGES_BYTES));
+    return true;
+  }
+
+  private void accept(int n) {
     if (n <= 0) {
       return;
     }
@@ -155,7 +165,11 @@ public final class Persistence implements AutoCloseable {
         (address, length) -> {
           int n = MetaBatch.names(address, length, buffer);
           if (n > 0) {
-            names.enter(buffer, n);
+            try {
+              names.enter(buffer, n);
+            } catch (IllegalStateException e) {
+              return false; // the apply thread is busy or ending: the scan finds them all the same
+            }
             bytes[0] += n;
           }
           return !closing;

@@ -15,6 +15,7 @@ final class Project {
   private final UserDirs dirs;
   private final long engine;
   private final long started = Processes.monotonicMs();
+  private volatile Persistence persistence;
 
   Project(String root, RunPaths run, UserDirs dirs, long engine) {
     this.root = root;
@@ -59,12 +60,22 @@ final class Project {
     return started;
   }
 
+  /** What outlives the daemon; attached once it serves. */
+  void attach(Persistence what) {
+    persistence = what;
+  }
+
   /** Adds what the optional parts have to say to a status object. */
   void describe(Json out) {
     out.field("state_directory", dirs.project(id()).toString());
+    Persistence p = persistence;
+    if (p != null) {
+      p.describe(out);
+    }
   }
 
   Answer cas(Fields request) {
-    return Answer.error("unavailable", "this version's content store is not attached");
+    Persistence p = persistence;
+    return p == null ? Answer.error("unavailable", "the daemon is starting; try again") : p.answer(request);
   }
 }

@@ -98,6 +98,15 @@ public final class VdirDaemon {
       throw new IOException("publishing the VDir failed: ".concat(Sockets.message(published)));
     }
     loop.start();
+    Persistence persistence =
+        Persistence.start(
+            dirs.project(project.id()),
+            dirs.cas(),
+            project.id(),
+            RunPaths.bytes(project.root()),
+            (names, length) -> loop.ask(engine -> Engine.preload(engine, names, length)));
+    project.attach(persistence);
+    loop.attach(persistence);
     try {
       server = UnixServer.open("vdir_d", RunPaths.bytes(project.paths().socket()), handler);
     } catch (WireException e) {
@@ -119,11 +128,16 @@ public final class VdirDaemon {
     server.close();
     staging.lookNow();
     boolean stagingEnded = staging.stop();
-    if (loop.stop(STOP_MS) && stagingEnded) {
+    boolean ended = loop.stop(STOP_MS);
+    if (ended) {
+      loop.handOverRest();
+    }
+    if (ended && stagingEnded) {
       Engine.close(project.engine(), true);
     }
     Files.deleteIfExists(project.paths().socket());
     Files.deleteIfExists(project.paths().dir().resolve("pid"));
+    persistence.close();
     Log.info("stopped serving ".concat(project.root()));
     synchronized (end) {
       finished = true;

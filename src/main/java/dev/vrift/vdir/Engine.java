@@ -54,6 +54,9 @@ public final class Engine {
   /** Compares up to {@code max} entries with the tree; the format of {@code out} is in vr_engine.h. Bytes. */
   public static native int compare(long handle, int[] cursor, int max, byte[] out, long[] checked);
 
+  /** Enters names known from before as UNVERIFIED: u16 length and bytes each. Number entered. */
+  public static native int preload(long handle, byte[] names, int length);
+
   /** Entries that changed, into native memory; the format is in vr_engine.h. Bytes. */
   public static native int changes(long handle, long address, int length);
 

@@ -8,8 +8,6 @@ import dev.vrift.layout.VDirLayout;
 import dev.vrift.platform.NativeLibrary;
 import dev.vrift.wire.Fields;
 import dev.vrift.wire.Json;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -40,21 +38,11 @@ class PersistenceTest {
   }
 
   private static void collect(Persistence p, byte[]... changes) {
-    boolean[] taken = new boolean[1];
-    waitFor(
-        () -> {
-          p.collect(
-              (address, capacity) -> {
-                int n = 0;
-                for (byte[] c : changes) {
-                  MemorySegment.copy(c, 0, MemorySegment.ofAddress(address).reinterpret(capacity), ValueLayout.JAVA_BYTE, n, c.length);
-                  n += c.length;
-                }
-                taken[0] = true;
-                return n;
-              });
-          return taken[0];
-        });
+    var all = new java.io.ByteArrayOutputStream();
+    for (byte[] c : changes) {
+      all.writeBytes(c);
+    }
+    waitFor(() -> p.offer(all.toByteArray()));
   }
 
   private static void waitFor(BooleanSupplier done) {
@@ -131,7 +119,7 @@ class PersistenceTest {
     byte[] rootBytes = temp.toString().getBytes(StandardCharsets.UTF_8);
     try (Persistence p = Persistence.start(blocked.resolve("state"), temp.resolve("cas"), ID, rootBytes, null)) {
       waitFor(() -> status(p).contains("unavailable"));
-      p.collect((address, capacity) -> capacity);
+      assertTrue(!p.offer(new byte[8]));
       assertEquals(dev.vrift.layout.Opcode.ERROR, p.answer(new Fields().put("command", "stat")).opcode());
     }
     assertTrue(MetaLayout.BATCH_MAX > 2 * Persistence.CHANGES_BYTES);
