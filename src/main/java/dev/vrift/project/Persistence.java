@@ -10,6 +10,7 @@ import dev.vrift.meta.MetaException;
 import dev.vrift.meta.MetaStore;
 import dev.vrift.meta.MetaWriter;
 import dev.vrift.platform.Log;
+import dev.vrift.platform.Processes;
 import dev.vrift.vdir.Engine;
 import dev.vrift.wire.Answer;
 import dev.vrift.wire.Fields;
@@ -36,6 +37,8 @@ public final class Persistence implements AutoCloseable {
   private static final int NAMES_BYTES = 1 << 20;
   private static final long POLL_MS = 200;
   private static final long CLOSE_WAIT_MS = 1_000;
+  private static final long OPEN_WAIT_MS = 15_000;
+  private static final String OPENING = "opening";
   private static final String EPOCH = "epoch";
   private static final int REGULAR = 0100000;
   private static final int TYPE_MASK = 0170000;
@@ -52,8 +55,8 @@ public final class Persistence implements AutoCloseable {
   private volatile MetaStore store;
   private volatile MetaWriter writer;
   private volatile CasService cas;
-  private volatile String metaState = "opening";
-  private volatile String casState = "opening";
+  private volatile String metaState = OPENING;
+  private volatile String casState = OPENING;
   private volatile long epoch;
   private volatile long preloaded;
   private StoredContents contents;
@@ -228,7 +231,7 @@ public final class Persistence implements AutoCloseable {
 
   /** The CAS request of the wire: command ingest (all=0/1), stat or verify (sample=N; all without). May take as long as it needs. */
   public Answer answer(Fields request) {
-    CasService c = cas;
+    CasService c = awaitCas();
     if (c == null) {
       return Answer.error("unavailable", "contents are not kept: " + casState);
     }
@@ -243,6 +246,19 @@ public final class Persistence implements AutoCloseable {
     } catch (WireException | CasException e) {
       return Answer.error("failed", e.getMessage());
     }
+  }
+
+  /** Right after the start the store may still be opening: waited for, {@value #OPEN_WAIT_MS} ms at most. */
+  private CasService awaitCas() {
+    long end = Processes.monotonicMs() + OPEN_WAIT_MS;
+    try {
+      while (cas == null && casState.equals(OPENING) && !closing && Processes.monotonicMs() < end) {
+        Thread.sleep(10);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    return cas;
   }
 
   /** For {@code init --undo}: the project's references go. */
