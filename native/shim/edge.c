@@ -54,13 +54,12 @@ void shim_edge_init(char *sync, char *need) {
   }
 }
 
-/* The number of the newest drain that may have begun by now. Drains follow one another, so it is the last one done or the next; any
- * other value is not to be believed, and the higher of the two is right in any case. */
+/* The number of the newest drain that may have begun by now. `done` is read first, so it is never the greater one, unless a bit of
+ * drain_started was flipped: then the drain under way has the next number, or began after a failed one, which no reader believes. */
 static uint64_t newest_drain(const struct vr_vdir *v) {
-  uint64_t started = __atomic_load_n(&v->dyn->drain_started, __ATOMIC_ACQUIRE);
   uint64_t done = __atomic_load_n(&v->dyn->drain_done, __ATOMIC_ACQUIRE);
-  if (done != ~__atomic_load_n(&v->dyn->drain_done_inv, __ATOMIC_RELAXED)) return started; /* nothing is answered then */
-  return started == done ? started : done + 1;
+  uint64_t started = __atomic_load_n(&v->dyn->drain_started, __ATOMIC_ACQUIRE);
+  return started >= done || done != ~__atomic_load_n(&v->dyn->drain_done_inv, __ATOMIC_RELAXED) ? started : done + 1;
 }
 
 uint64_t shim_first_need(const struct vr_vdir *v) {
