@@ -15,7 +15,7 @@ import trees
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.dirname(os.path.dirname(HERE))
 STEP_SECONDS = 900
-SERVING_SECONDS = 30
+SERVING_SECONDS = 10
 
 
 def vrift_command():

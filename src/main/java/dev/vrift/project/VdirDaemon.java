@@ -7,6 +7,7 @@ import dev.vrift.platform.SafeDir;
 import dev.vrift.platform.Sockets;
 import dev.vrift.platform.UserDirs;
 import dev.vrift.vdir.Engine;
+import dev.vrift.vdir.EngineReport;
 import dev.vrift.wire.UnixServer;
 import dev.vrift.wire.WireException;
 import java.io.IOException;
@@ -155,6 +156,11 @@ public final class VdirDaemon {
           return;
         }
         long now = Processes.monotonicMs();
+        if (loop.report().nativeWhy() == EngineReport.ROOT_MOVED) {
+          // What lies at that path now, if anything, is another project: it gets a daemon of its own when it is used.
+          Log.info("the project is no longer at ".concat(project.root()).concat("; ending"));
+          return;
+        }
         if (loop.report().escaped() > 0 && now >= next) {
           Engine.freeEscaped(project.engine());
           next = now + ESCAPED_PERIOD_MS;
