@@ -53,11 +53,17 @@ static void raise_high(struct vr_board *b, uint32_t high) {
   }
 }
 
+/* Nobody answers from memory any more: a change that makes no event could not be found again. Before and after the call, because the
+ * daemon may have forgotten the first of them in between. */
+static void unrecorded(struct vr_board *b) {
+  __atomic_fetch_add(&b->dyn->overflow, 1, __ATOMIC_SEQ_CST);
+  vr_bump(b, 0);
+}
+
 int vr_mutation_begin(struct vr_board *b, const struct vr_intent *in, uint32_t kind, uint32_t pid, uint32_t tid) {
   int at = claim(b, pid, tid);
-  if (at < 0) { /* nobody answers from memory any more: a change without an event could not be found again */
-    __atomic_fetch_add(&b->dyn->overflow, 1, __ATOMIC_SEQ_CST);
-    vr_bump(b, 0);
+  if (at < 0) {
+    unrecorded(b);
     return -1;
   }
   struct vr_record *r = &b->records[at];
@@ -80,7 +86,7 @@ int vr_mutation_begin(struct vr_board *b, const struct vr_intent *in, uint32_t k
 static void free_record(struct vr_record *r) { __atomic_store_n(&r->state, VR_BOARD_RECORD_FREE, __ATOMIC_RELEASE); }
 
 void vr_mutation_end(struct vr_board *b, int record) {
-  if (record < 0 || record >= (int)VR_BOARD_RECORDS) vr_bump(b, 0);
+  if (record < 0 || record >= (int)VR_BOARD_RECORDS) unrecorded(b);
   else free_record(&b->records[record]);
 }
 

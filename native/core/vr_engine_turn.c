@@ -39,13 +39,11 @@ static void name_inode(struct vr_forbidden *f, uint64_t ino) {
   }
 }
 
-/* What one live record forbids. kind is read before the inodes: a record that is HELD had them stored first. */
+/* Which slots one live record forbids. */
 static void heed(struct vr_engine *e, struct vr_record *r) {
   struct vr_forbidden *f = e->forbidden;
   uint32_t kind = __atomic_load_n(&r->kind, __ATOMIC_SEQ_CST);
   int file = kind == VR_BOARD_KIND_HELD || kind == VR_BOARD_KIND_ESCAPED;
-  name_inode(f, __atomic_load_n(&r->ino[0], __ATOMIC_SEQ_CST));
-  name_inode(f, __atomic_load_n(&r->ino[1], __ATOMIC_SEQ_CST));
   if (file) {
     if (kind == VR_BOARD_KIND_ESCAPED) e->rep.escaped++;
     uint16_t s = __atomic_load_n(&r->slots[0], __ATOMIC_RELAXED);
@@ -64,7 +62,8 @@ static uint32_t record_high(struct vr_engine *e) {
   return high > VR_BOARD_RECORDS ? VR_BOARD_RECORDS : high; /* a wild store may have been there */
 }
 
-/* Step "scan". A wild store could make record_high too low and hide records: reap looks at all and raises it again. */
+/* Step "scan". The inodes are taken in a second pass: in one, a rename into a slot could finish behind the opener's record, which has no
+ * inode yet, and before its own. A wild store could make record_high too low and hide records: reap looks at all and raises it again. */
 static void scan_records(struct vr_engine *e) {
   struct vr_forbidden *f = e->forbidden;
   memset(f->slot, 0, sizeof f->slot);
@@ -76,6 +75,13 @@ static void scan_records(struct vr_engine *e) {
   for (uint32_t i = 0; i < high; i++) {
     struct vr_record *r = &e->board.records[i];
     if (__atomic_load_n(&r->state, __ATOMIC_SEQ_CST) == VR_BOARD_RECORD_LIVE) heed(e, r);
+  }
+  high = record_high(e);
+  for (uint32_t i = 0; i < high; i++) {
+    struct vr_record *r = &e->board.records[i];
+    if (__atomic_load_n(&r->state, __ATOMIC_SEQ_CST) != VR_BOARD_RECORD_LIVE) continue;
+    name_inode(f, __atomic_load_n(&r->ino[0], __ATOMIC_SEQ_CST));
+    name_inode(f, __atomic_load_n(&r->ino[1], __ATOMIC_SEQ_CST));
   }
 }
 
@@ -222,9 +228,9 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
   uint64_t t0 = vr_clock(CLOCK_MONOTONIC_COARSE), until = vr_clock(CLOCK_MONOTONIC) + (uint64_t)budget_us * 1000;
   uint64_t events = e->rep.events;
   e->now = t0;
-  if (e->board.dyn->overflow && !serve) { /* nobody asks any more: forget the mutations that found no record */
-    __atomic_store_n(&e->board.dyn->overflow, 0, __ATOMIC_SEQ_CST);
+  if (e->board.dyn->overflow && !serve) { /* nobody asks any more: forget the mutations that found no record, but first what they may have changed */
     vr_engine_distrust(e);
+    __atomic_store_n(&e->board.dyn->overflow, 0, __ATOMIC_SEQ_CST);
   }
   if (corruption(e, t0)) serve = 0;
   if (t0 >= e->root_due) {
