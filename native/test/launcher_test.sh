@@ -1,0 +1,150 @@
+#!/bin/bash
+# The launcher without any daemon: what a user sees of `vrift run` when vrift is absent, refused, stopped or broken. The installation is a copy
+# whose `java` only notes that it was called.
+set -u
+: "${OUT:?}"
+[ -x "$OUT/vrift" ] || { echo "no $OUT/vrift"; exit 77; }
+[ -x "$OUT/test/launcher_peer" ] || { echo "no $OUT/test/launcher_peer"; exit 1; }
+work=$(mktemp -d "${TMPDIR:-/tmp}/vrift-launcher.XXXXXX") failed=0 started=()
+cleanup() {
+  for p in "${started[@]}"; do kill -CONT "$p" 2>/dev/null; kill -9 "$p" 2>/dev/null; done
+  chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+set +m
+fail() { failed=$((failed + 1)); echo "FAIL: $*"; }
+is() { [ "$2" = "$3" ] || fail "$1: '$2', expected '$3'"; }
+has() { case $2 in *"$3"*) ;; *) fail "$1: no '$3' in: $2" ;; esac; }
+
+mkdir -p "$work/dist/bin" "$work/dist/lib/vrift" "$work/home" "$work/p/sub" "$work/tmp"
+mkdir -m 700 "$work/run"
+cp "$OUT/vrift" "$work/dist/bin/vrift"
+# An empty library: what matters here is the environment, which the real one changes.
+echo 'int nothing_at_all;' | "${CC:-cc}" -shared -fPIC -x c - -o "$work/dist/lib/vrift/libvrift_shim.so" || exit 77
+cat >"$work/dist/lib/vrift/java" <<END
+#!/bin/sh
+printf '%s\n' "\$@" >>"$work/java.args"; env >>"$work/java.env"; exit 41
+END
+chmod +x "$work/dist/lib/vrift/java"
+export HOME=$work/home VRIFT_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state TMPDIR=$work/tmp
+unset VRIFT VRIFT_ROOT VRIFT_PROJECT_RUN VRIFT_VERIFY VRIFT_VERIFY_LOG LD_PRELOAD XDG_RUNTIME_DIR
+v=$work/dist/bin/vrift
+cd "$work/p" || exit 1
+
+# Exit codes
+"$v" run -- sh -c 'exit 7'; is "exit code" $? 7
+"$v" run true; is "without --" $? 0
+out=$("$v" run -- "$work/none" 2>&1); is "not found" $? 127; has "not found" "$out" "No such file"
+touch "$work/noexec"
+out=$("$v" run -- "$work/noexec" 2>&1); is "not executable" $? 126; has "not executable" "$out" "Permission denied"
+"$v" run >/dev/null 2>&1; is "run what" $? 125
+"$v" run --nonsense true >/dev/null 2>&1; is "unknown option" $? 125
+"$v" >/dev/null 2>&1; is "no words" $? 2
+"$v" --help >/dev/null; is "help" $? 0
+has "version" "$("$v" version --json)" '"schema_version":1'
+"$v" run -- sh -c 'kill -9 $$' 2>/dev/null; is "killed by KILL" $? 137
+"$v" run -- sh -c 'kill -TERM $$' 2>/dev/null; is "killed by TERM" $? 143
+bash -c 'ulimit -c 0; "$0" run -- sh -c "kill -SEGV \$\$"' "$v" 2>/dev/null; is "killed by SEGV" $? 139
+is "standard input" "$(echo through | "$v" run -- cat)" through
+
+# Signals
+"$v" run -- sh -c 'trap "exit 9" TERM; echo up >"$0"; while :; do sleep 0.05; done' "$work/up" & p=$!; started+=($p)
+for _ in $(seq 250); do [ -s "$work/up" ] && break; sleep 0.02; done
+kill -TERM $p; wait $p; is "TERM is passed on" $? 9
+rm -f "$work/up"
+"$v" run -- sh -c 'trap "exit 8" USR1; echo up >"$0"; while :; do sleep 0.05; done' "$work/up" & p=$!; started+=($p)
+for _ in $(seq 250); do [ -s "$work/up" ] && break; sleep 0.02; done
+kill -USR1 $p; wait $p; is "USR1 is passed on" $? 8
+is "ignored signals stay ignored" "$(trap '' HUP; "$v" run -- sh -c 'kill -HUP $$; echo alive')" alive
+command -v perl >/dev/null && is "ignored CHLD" "$(perl -e '$SIG{CHLD}="IGNORE"; exec @ARGV' "$v" run -- sh -c 'exit 5' 2>/dev/null; echo $?)" 5
+is "signal masks" "$("$v" run -- grep -E '^Sig(Blk|Ign)' /proc/self/status)" "$(bash -c 'exec grep -E "^Sig(Blk|Ign)" /proc/self/status')"
+is "descriptors" "$("$v" run -- sh -c 'ls /proc/self/fd | wc -l')" "$(sh -c 'ls /proc/self/fd | wc -l')"
+
+# Environment
+e=$("$v" run -- env)
+has "library" "$e" "LD_PRELOAD=$work/dist/lib/vrift/libvrift_shim.so"
+has "root" "$e" "VRIFT_ROOT=$work/p"
+has "project directory" "$e" "VRIFT_PROJECT_RUN=$work/run/p/"
+e=$(LD_PRELOAD=$work/dist/lib/vrift/libvrift_shim.so "$v" run -- env)
+is "appended once" "$(echo "$e" | grep -c "^LD_PRELOAD=$work/dist/lib/vrift/libvrift_shim.so$")" 1
+echo 'int nothing_of_ours;' | "${CC:-cc}" -shared -fPIC -x c - -o "$work/other.so"
+has "behind the user's" "$(LD_PRELOAD=$work/other.so "$v" run -- env)" "LD_PRELOAD=$work/other.so:$work/dist/lib/vrift/libvrift_shim.so"
+rm -rf "$work/p/.vrift" "$work/q"; mkdir "$work/q"
+e=$(cd "$work/q" && VRIFT=0 "$v" run -- env)
+case $e in *LD_PRELOAD*) fail "VRIFT=0 preloads" ;; esac
+[ ! -e "$work/q/.vrift" ] || fail "VRIFT=0 made .vrift"
+
+# Projects
+"$v" run true
+is "mode of .vrift" "$(stat -c %a .vrift)" 700
+is ".gitignore" "$(cat .vrift/.gitignore)" '*'
+has "CACHEDIR.TAG" "$(cat .vrift/CACHEDIR.TAG)" 8a477f597d28d172789f06886806bc55
+has "root from below" "$(cd sub && "$v" run -- env)" "VRIFT_ROOT=$work/p"$'\n'
+mkdir -p "$work/g/.git" "$work/g/a/b"
+has "git's top level" "$(cd "$work/g/a/b" && "$v" run -- env)" "VRIFT_ROOT=$work/g"$'\n'
+mkdir "$work/g/a/.vrift"
+has "nearest .vrift" "$(cd "$work/g/a/b" && "$v" run -- env)" "VRIFT_ROOT=$work/g/a"$'\n'
+out=$(cd / && "$v" run -- env 2>&1); has "/ is refused" "$out" "too big"
+case $out in *VRIFT_ROOT=*) fail "/ became a project" ;; esac
+out=$(cd "$HOME" && "$v" run -- sh -c 'exit 3' 2>&1); is "home: native" $? 3; has "home is refused" "$out" "too big"
+[ ! -e "$HOME/.vrift" ] || fail "home got a .vrift"
+mkdir "$work/l"; ln -s "$work/home" "$work/l/.vrift"
+(cd "$work/l" && "$v" run -- sh -c 'exit 4') 2>/dev/null; is ".vrift is a link" $? 4
+bad=$work/$(printf 'b\377d'); mkdir "$bad"
+out=$(cd "$bad" && "$v" run -- sh -c 'exit 6' 2>&1); is "not UTF-8: native" $? 6; has "not UTF-8" "$out" UTF-8
+
+# Runtime directory
+refused() { # NAME DIR TEXT
+  out=$(VRIFT_RUNTIME_DIR=$2 "$v" run -- sh -c 'exit 3' 2>&1); is "$1: runs natively" $? 3; has "$1" "$out" "$3"
+}
+mkdir -m 777 "$work/open"; chmod 777 "$work/open"; refused "run dir 0777" "$work/open" "chmod 700"
+ln -s "$work/run" "$work/link"; refused "run dir is a link" "$work/link" "symbolic link"
+touch "$work/file"; refused "run dir is a file" "$work/file" "not a directory"
+refused "run dir relative" relative "absolute"
+refused "run dir cannot be made" "$work/none/none" "cannot make"
+if [ "$(id -u)" = 0 ]; then mkdir -m 700 "$work/foreign"; chown 12345 "$work/foreign"; refused "run dir of another" "$work/foreign" "another user"; fi
+VRIFT_RUNTIME_DIR=$work/fresh "$v" run true; is "mode of a new run dir" "$(stat -c %a "$work/fresh")" 700
+
+# Broken installation
+mkdir -p "$work/half/bin"; cp "$v" "$work/half/bin/vrift"
+out=$("$work/half/bin/vrift" run -- sh -c 'exit 3' 2>&1); is "no library: native" $? 3; has "no library" "$out" "running natively"
+"$work/half/bin/vrift" status >/dev/null 2>&1; is "no java" $? 125
+cp -r "$work/dist" "$work/with space"
+has "space in the path" "$("$work/with space/bin/vrift" run -- env)" "LD_PRELOAD=$work/run/libvrift_shim.so"
+
+# Java is entered with a clean environment, and its exit code is ours
+rm -f "$work/java.args" "$work/java.env"
+JAVA_TOOL_OPTIONS=-verbose LD_PRELOAD=$work/other.so "$v" status --json; is "exit code of java" $? 41
+has "arguments of java" "$(tr '\n' ' ' <"$work/java.args")" "cli status --json"
+if grep -q -E 'JAVA_TOOL_OPTIONS|LD_PRELOAD' "$work/java.env"; then fail "java got LD_PRELOAD or JAVA_TOOL_OPTIONS"; fi
+
+# A daemon that is stopped, or accepts and says nothing, costs 50 ms once, and junk does no harm
+id=$(ls "$work/run/p" 2>/dev/null | head -n 1)
+id=$("$v" run -- env | sed -n 's/^VRIFT_PROJECT_RUN=.*\///p'); mkdir -p -m 700 "$work/run/p" "$work/run/p/$id"
+for mode in silent junk huge close; do
+  "$OUT/test/launcher_peer" "$work/run/p/$id/vdir_d.sock" $mode & p=$!; started+=($p)
+  for _ in $(seq 250); do [ -S "$work/run/p/$id/vdir_d.sock" ] && break; sleep 0.02; done
+  best=99999
+  for _ in 1 2 3 4 5; do
+    t=$(date +%s%N); "$v" run -- sh -c 'exit 3' 2>/dev/null; is "$mode daemon" $? 3; t=$((($(date +%s%N) - t) / 1000000)); [ $t -lt $best ] && best=$t
+  done
+  [ $best -lt 90 ] || fail "$mode daemon: $best ms"
+  kill -9 $p; wait $p 2>/dev/null; rm -f "$work/run/p/$id/vdir_d.sock"
+done
+
+# A daemon that answers: SYNC's number reaches the program with its pid; what was rolled back and what differed is said
+"$OUT/test/launcher_peer" "$work/run/p/$id/vdir_d.sock" good & p=$!; started+=($p)
+for _ in $(seq 250); do [ -S "$work/run/p/$id/vdir_d.sock" ] && break; sleep 0.02; done
+out=$("$v" run -- sh -c 'echo "$VRIFT_SYNC $$"' 2>"$work/err"); is "VRIFT_SYNC" "${out%% *}" "${out##* }:77"
+has "rolled back" "$(cat "$work/err")" 'out/a "b".o'
+VRIFT_VERIFY=1 "$v" run -- true 2>"$work/err"; is "differences" $? 124
+has "differences" "$(cat "$work/err")" "3 answer(s) differed"
+has "log named" "$(cat "$work/err")" "$work/tmp/vrift-verify-"
+kill -STOP $p
+t=$(date +%s%N); "$v" run -- sh -c 'exit 3'; is "stopped daemon" $? 3; t=$((($(date +%s%N) - t) / 1000000))
+[ $t -lt 300 ] || fail "a stopped daemon cost $t ms"
+kill -CONT $p; kill -9 $p; wait $p 2>/dev/null
+
+[ $failed = 0 ] && echo "launcher: all as expected"
+exit $((failed > 0))
