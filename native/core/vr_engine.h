@@ -61,11 +61,16 @@ int vr_engine_compare(struct vr_engine *e, uint32_t *cursor, uint32_t max, uint8
 int vr_engine_changes(struct vr_engine *e, uint8_t *out, size_t cap);
 /* Writes a verdict into programs[]; key is size, mtime and so on as in the layout. */
 void vr_engine_program(struct vr_engine *e, const struct vr_program *p);
-/* Withdraws the lease; frees. unlink_files: removes both files and the map link. */
+/* Withdraws the lease; unlink_files: supersedes and removes both files and the map link. Nothing is unmapped: other threads may still look. */
+void vr_engine_retire(struct vr_engine *e, int unlink_files);
+/* Retires, and frees everything. No other thread may hold e. */
 void vr_engine_close(struct vr_engine *e, int unlink_files);
 struct vr_vdir *vr_engine_vdir(struct vr_engine *e);
 struct vr_board *vr_engine_board(struct vr_engine *e);
 
+/* Any thread: number of the newest drain begun (never that of a file that has been replaced meanwhile), and st_dev of the root. */
+uint64_t vr_engine_drain_started(const struct vr_engine *e);
+uint64_t vr_engine_root_dev(const struct vr_engine *e);
 /* Any thread: frees ESCAPED records whose inode no process has open for writing or mapped shared. Looks at all of /proc. Number freed. */
 int vr_engine_free_escaped(struct vr_board *b, uint64_t root_dev);
 /* 1: that process is gone, or one of the same number that started after time_ns (CLOCK_BOOTTIME). */

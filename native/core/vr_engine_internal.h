@@ -74,7 +74,7 @@ struct vr_engine {
   int root_fd, inotify, mounts;
   uint64_t root_dev, root_ino, mnt_id, magic, mounts_hash, generation, native_why;
   uint32_t noatime, nodiratime, delayed; /* delayed: st_blocks moves at write-back. 1 ext4, 2 others */
-  int published;
+  int published, board_new;
 
   struct vr_node *nodes;
   uint32_t node_count, node_cap;
@@ -111,6 +111,7 @@ struct vr_engine {
   int32_t scan_wd;
   uint32_t uid;
   uint64_t scrub_due;
+  uint64_t drain_begun; /* as dyn->drain_started, for other threads: the file under dyn may be replaced and unmapped */
 };
 
 /* Clocks, ns. */
@@ -151,7 +152,7 @@ int vr_drain(struct vr_engine *e); /* 1: until EAGAIN, 0: gave up after a bound,
 void vr_verify(struct vr_engine *e, uint32_t n);
 void vr_verify_at(struct vr_engine *e, uint32_t n, int dirfd, const char *name, const char *rel);
 void vr_check_dir(struct vr_engine *e, uint32_t d);
-void vr_settle_due(struct vr_engine *e, uint64_t until);
+int vr_settle_due(struct vr_engine *e, uint64_t until); /* 1: some were due */
 void vr_settle_later(struct vr_engine *e, uint32_t n, uint64_t due);
 int vr_inode_named(struct vr_engine *e, uint64_t ino);
 

@@ -109,6 +109,7 @@ int vr_engine_open(const char *root, const char *map_path, const struct vr_limit
     char link[64] = {0};
     if (readlink(map_path, link, sizeof link - 1) < 0) link[0] = 0;
     r = vr_engine_take_board(e, link);
+    e->board_new = r == 0;
     if (r < 0) fail(r, reason, cap, "cannot make the board in /dev/shm: %s", strerror(-r));
     uint64_t had = 0;
     if (r >= 0) look_at_old(e, link, &had, &bytes, &drain);
@@ -121,7 +122,7 @@ int vr_engine_open(const char *root, const char *map_path, const struct vr_limit
     if (r < 0) fail(r, reason, cap, "cannot make the VDir in /dev/shm: %s", strerror(-r));
   }
   if (r >= 0) {
-    e->dyn->drain_started = drain;
+    e->dyn->drain_started = e->drain_begun = drain;
     for (uint32_t s = 0; s < VR_SLOTS; s++) e->pub[s] = __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST) - VR_BOARD_BUMP;
     e->corrupt_seen = e->board.dyn->corrupt;
     if (e->native_why != VR_NATIVE_FILESYSTEM) {
@@ -144,8 +145,7 @@ static void unlink_shm(const char *kind, uint64_t id) {
   unlink(name);
 }
 
-void vr_engine_close(struct vr_engine *e, int unlink_files) {
-  if (!e) return;
+void vr_engine_retire(struct vr_engine *e, int unlink_files) {
   if (e->base) {
     __atomic_store_n(&e->dyn->lease, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&e->dyn->lease_inv, ~0ull, __ATOMIC_SEQ_CST);
@@ -154,6 +154,7 @@ void vr_engine_close(struct vr_engine *e, int unlink_files) {
       unlink_shm("vdir", e->vdir.header->vdir_id);
     }
   }
+  if (!e->published && e->board.base && e->board_new) unlink_shm("board", e->board.header->board_id);
   if (unlink_files && e->published) {
     unlink(e->map_path);
     if (e->board.base) {
@@ -161,6 +162,11 @@ void vr_engine_close(struct vr_engine *e, int unlink_files) {
       unlink_shm("board", e->board.header->board_id);
     }
   }
+}
+
+void vr_engine_close(struct vr_engine *e, int unlink_files) {
+  if (!e) return;
+  vr_engine_retire(e, unlink_files);
   if (e->base) munmap(e->base, e->vdir.size);
   if (e->board.base) munmap(e->board.base, VR_BOARD_SIZE);
   if (e->old_base) munmap(e->old_base, e->old_size);
@@ -211,5 +217,7 @@ void vr_engine_program(struct vr_engine *e, const struct vr_program *p) {
   }
 }
 
+uint64_t vr_engine_drain_started(const struct vr_engine *e) { return __atomic_load_n(&e->drain_begun, __ATOMIC_SEQ_CST); }
+uint64_t vr_engine_root_dev(const struct vr_engine *e) { return e->root_dev; }
 struct vr_vdir *vr_engine_vdir(struct vr_engine *e) { return &e->vdir; }
 struct vr_board *vr_engine_board(struct vr_engine *e) { return &e->board; }

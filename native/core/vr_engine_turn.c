@@ -12,7 +12,7 @@
 #define REAP_NS 50000000ull
 #define ROOT_CHECK_NS 100000000ull
 #define SCRUB_NS 5000000000ull
-#define SWEEP_STEP 16
+#define SWEEP_STEP 32
 
 /* Step "ver": which slots are dirty, and at which value. */
 static uint32_t note_dirty(struct vr_engine *e) {
@@ -162,7 +162,7 @@ static void sweep(struct vr_engine *e) {
     struct vr_entry *y = vr_entry_at(e, x->off);
     if (!y || vr_node_path(e, n, rel) < 0) continue;
     if (!(x->flags & N_CLEAN)) {
-      if (!(x->flags & N_SETTLING)) vr_distrust_node(e, n);
+      if (!(x->flags & N_SETTLING)) vr_verify(e, n); /* here and now: what can never be CLEAN must not keep the queue busy */
       continue;
     }
     if (statx(e->root_fd, rel, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0 || st.stx_ino != y->ino ||
@@ -246,13 +246,14 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
   scan_records(e);
   uint64_t number = e->dyn->drain_started + 1;
   __atomic_store_n(&e->dyn->drain_started, number, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&e->drain_begun, number, __ATOMIC_SEQ_CST);
   if (vr_mounts_changed(e)) {
     vr_bump(&e->board, 0);
     e->g_again = 1;
     for (uint32_t d = 1; d < e->dir_count; d++) vr_unwatch_dir(e, d);
     vr_engine_distrust(e);
   }
-  int drained = vr_drain(e);
+  int drained = vr_drain(e), settling = 0;
   if (drained < 0) e->native_why = VR_NATIVE_WATCHES;
   if (drained == 1) {
     vr_complete_drained(e);
@@ -262,12 +263,12 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
     set_lease(e, serve && e->published && e->native_why == VR_NATIVE_NONE ? t0 + VR_LEASE_NS : 0);
     verify_some(e, until);
     vr_scan_some(e, until);
-    vr_settle_due(e, until);
-    if (!e->verify.count && !e->scan.count) sweep(e);
+    settling = vr_settle_due(e, until);
+    if (!e->verify.count && !e->scan.count && !settling) sweep(e);
   }
   uint32_t want = __atomic_load_n(&e->board.dyn->want, __ATOMIC_RELAXED);
   e->rep.busy = want != e->want_seen || events != e->rep.events || dirty || e->g_again || e->verify.count || e->scan.count ||
-                e->scan_fd >= 0 || e->pending_count || drained != 1;
+                e->scan_fd >= 0 || e->pending_count || settling || drained != 1;
   e->want_seen = want;
   fill_report(e);
   if (out) *out = e->rep;

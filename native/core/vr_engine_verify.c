@@ -218,23 +218,25 @@ static void touch_atime(struct vr_engine *e, const char *rel, uint32_t mode) {
   close(fd);
 }
 
-void vr_settle_due(struct vr_engine *e, uint64_t until) {
+int vr_settle_due(struct vr_engine *e, uint64_t until) {
   uint32_t rotated = 0;
+  int some = 0;
   while (e->settle_count) {
     struct vr_settle s = e->settles[e->settle_head];
     if (s.due > e->now) {
       /* One that waits for write-back must not hold up the others: to the back, but go round only once a turn. */
-      if (s.due <= e->now + SETTLE_AGE_NS) return;
+      if (s.due <= e->now + SETTLE_AGE_NS) return some;
       e->settle_head = (e->settle_head + 1) & (e->settle_cap - 1);
       e->settle_count--;
       e->nodes[s.node].flags &= (uint16_t)~N_SETTLING;
       vr_settle_later(e, s.node, s.due);
-      if (++rotated >= ROTATE || rotated >= e->settle_count) return;
+      if (++rotated >= ROTATE || rotated >= e->settle_count) return some;
       continue;
     }
     e->settle_head = (e->settle_head + 1) & (e->settle_cap - 1);
     e->settle_count--;
     e->nodes[s.node].flags &= (uint16_t)~N_SETTLING;
+    some = 1;
     char rel[VR_REL_MAX];
     struct statx st;
     if ((e->nodes[s.node].flags & (N_CLEAN | N_GONE | N_EXCLUDED)) || vr_node_path(e, s.node, rel) < 0) continue;
@@ -249,6 +251,7 @@ void vr_settle_due(struct vr_engine *e, uint64_t until) {
     }
     vr_distrust_node(e, s.node);
     e->rep.settled++;
-    if (vr_clock(CLOCK_MONOTONIC) > until) return;
+    if (vr_clock(CLOCK_MONOTONIC) > until) return 1;
   }
+  return some;
 }

@@ -57,7 +57,19 @@ NATIVE(jint, await)(JNIEnv *env, jclass c, jlong h, jint wake, jboolean events, 
 NATIVE(void, distrust)(JNIEnv *env, jclass c, jlong h) { (void)env, (void)c, vr_engine_distrust(engine(h)); }
 NATIVE(jlong, scrub)(JNIEnv *env, jclass c, jlong h) { return (void)env, (void)c, (jlong)vr_engine_scrub(engine(h)); }
 NATIVE(jint, rebuild)(JNIEnv *env, jclass c, jlong h) { return (void)env, (void)c, vr_engine_rebuild(engine(h)); }
-NATIVE(void, close)(JNIEnv *env, jclass c, jlong h, jboolean unlink_files) { (void)env, (void)c, vr_engine_close(engine(h), unlink_files); }
+NATIVE(void, retire)(JNIEnv *env, jclass c, jlong h, jboolean unlink_files) { (void)env, (void)c, vr_engine_retire(engine(h), unlink_files); }
+
+/* Copied out first: entering names may take longer than an array should be pinned. */
+NATIVE(jint, preload)(JNIEnv *env, jclass c, jlong h, jbyteArray names, jint length) {
+  (void)c;
+  if (length < 0 || length > (*env)->GetArrayLength(env, names)) return -EINVAL;
+  uint8_t *copy = malloc((size_t)length + 1);
+  if (!copy) return -ENOMEM;
+  (*env)->GetByteArrayRegion(env, names, 0, length, (jbyte *)copy);
+  int r = vr_engine_preload(engine(h), copy, (size_t)length);
+  free(copy);
+  return r;
+}
 
 NATIVE(jint, compare)(JNIEnv *env, jclass c, jlong h, jintArray cursor, jint max, jbyteArray out, jlongArray checked) {
   (void)c;
@@ -82,15 +94,6 @@ NATIVE(jint, compare)(JNIEnv *env, jclass c, jlong h, jintArray cursor, jint max
 NATIVE(jint, changes)(JNIEnv *env, jclass c, jlong h, jlong address, jint length) {
   (void)env, (void)c;
   return vr_engine_changes(engine(h), (uint8_t *)(intptr_t)address, (size_t)length);
-}
-NATIVE(jint, preload)(JNIEnv *env, jclass c, jlong h, jbyteArray names, jint length) {
-  (void)c;
-  if (length < 0 || length > (*env)->GetArrayLength(env, names)) return -EINVAL;
-  jbyte *bytes = (*env)->GetByteArrayElements(env, names, NULL);
-  if (!bytes) return -ENOMEM;
-  int n = vr_engine_preload(engine(h), (const uint8_t *)bytes, (size_t)length);
-  (*env)->ReleaseByteArrayElements(env, names, bytes, JNI_ABORT);
-  return n;
 }
 NATIVE(jint, program)(JNIEnv *env, jclass c, jlong h, jlongArray key, jint verdict) {
   (void)c;
@@ -119,7 +122,7 @@ NATIVE(jint, identity)(JNIEnv *env, jclass c, jbyteArray path, jlongArray key) {
 
 NATIVE(jlong, drainStarted)(JNIEnv *env, jclass c, jlong h) {
   (void)env, (void)c;
-  return (jlong)__atomic_load_n(&vr_engine_vdir(engine(h))->dyn->drain_started, __ATOMIC_SEQ_CST);
+  return (jlong)vr_engine_drain_started(engine(h));
 }
 NATIVE(void, projectState)(JNIEnv *env, jclass c, jlong h, jint state) {
   (void)env, (void)c;
@@ -146,14 +149,9 @@ NATIVE(void, zeroStats)(JNIEnv *env, jclass c, jlong h) {
   struct vr_board_dyn *d = vr_engine_board(engine(h))->dyn;
   for (unsigned i = 0; i < VR_BOARD_STATS; i++) __atomic_store_n(&d->stats[i], 0, __ATOMIC_RELAXED);
 }
-/* No session is left: what could not be recorded has ended, new answers may be given again. */
-NATIVE(void, clearOverflow)(JNIEnv *env, jclass c, jlong h) {
+NATIVE(void, addNoStage)(JNIEnv *env, jclass c, jlong h, jint count) {
   (void)env, (void)c;
-  __atomic_store_n(&vr_engine_board(engine(h))->dyn->overflow, 0, __ATOMIC_SEQ_CST);
-}
-NATIVE(void, setNoStage)(JNIEnv *env, jclass c, jlong h, jint count) {
-  (void)env, (void)c;
-  __atomic_store_n(&vr_engine_board(engine(h))->dyn->no_stage, (uint32_t)count, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add(&vr_engine_board(engine(h))->dyn->no_stage, (uint32_t)count, __ATOMIC_SEQ_CST);
 }
 
 /* Takes the pids that asked to be classified. */
@@ -172,7 +170,7 @@ NATIVE(jint, takeClassify)(JNIEnv *env, jclass c, jlong h, jintArray pids) {
 NATIVE(jint, freeEscaped)(JNIEnv *env, jclass c, jlong h) {
   (void)env, (void)c;
   struct vr_engine *e = engine(h);
-  return vr_engine_free_escaped(vr_engine_board(e), vr_engine_vdir(e)->header->root_dev);
+  return vr_engine_free_escaped(vr_engine_board(e), vr_engine_root_dev(e));
 }
 
 /* One entry: 0 found, 1 state, 2 slot, 3 ver==pub, 4 G clean, 5 ino, 6 size, 7 mode, 8 mtime, 9 mtime_ns, 10 live records naming the slot or

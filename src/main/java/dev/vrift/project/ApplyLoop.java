@@ -22,8 +22,13 @@ final class ApplyLoop {
   private static final int GATHER_MS = 1;
   /** Longest pause between turns while serving, ms: well below the lease. */
   private static final int SERVING_MS = 20;
-  /** The same while a client waits for a drain, or work is left. */
+  /** The same while clients wait for drains or something changes, and {@link #CALM_MS} longer. */
   private static final int HURRY_MS = 2;
+  private static final int CALM_MS = 100;
+  /** {@link #GATHER_MS} with nobody to serve. */
+  private static final int IDLE_GATHER_MS = 50;
+  /** The bit of {@code wake} in what {@link Engine#await} returns. */
+  private static final int WOKEN = 2;
   /** The same with nobody to serve. */
   private static final int IDLE_MS = 1_000;
   private static final int ASK_SECONDS = 20;
@@ -39,14 +44,13 @@ final class ApplyLoop {
   private final Thread thread;
   private final int wake = Processes.eventfd();
   private final ArrayDeque<Task> tasks = new ArrayDeque<>();
-  private final long[] counters = new long[Engine.COUNTERS];
   private volatile EngineReport report = EngineReport.none();
   private volatile boolean settledOnce;
   private volatile long turns;
   private volatile boolean stopping;
   private volatile Persistence persistence;
-  private long wantSeen;
-  private long corruptSeen;
+  private long rebuildsSeen;
+  private long lastBusy;
 
   ApplyLoop(long engine, Sessions sessions) {
     this.engine = engine;
@@ -163,7 +167,7 @@ final class ApplyLoop {
           notifyAll();
         }
         runTasks();
-        lookAtBoard();
+        lookForRebuilds(now);
         handOver();
         pause(now);
       }
@@ -190,36 +194,28 @@ final class ApplyLoop {
     }
   }
 
-  /** CORRUPTION_DETECTED by a client: every checksum is looked at, and the VDir made anew if one is wrong. */
-  private void lookAtBoard() {
-    Engine.counters(engine, counters);
-    if (counters[Engine.CORRUPT] != corruptSeen) {
-      corruptSeen = counters[Engine.CORRUPT];
-      long bad = Engine.scrub(engine);
-      Log.warn("CORRUPTION_DETECTED reported by a client: " + bad + " bad entries or buckets found");
-      if (bad > 0) {
-        int r = Engine.rebuild(engine);
-        Log.warn(r < 0 ? "rebuilding the VDir failed: errno " + -r : "the VDir was rebuilt in a new file");
-      }
-    }
-    if (counters[Engine.OVERFLOW] != 0 && sessions.open() == 0) {
-      Engine.clearOverflow(engine);
+  /** CORRUPTION_DETECTED: the engine has looked at every checksum itself, and made the VDir anew. */
+  private void lookForRebuilds(EngineReport r) {
+    if (r.rebuilds() != rebuildsSeen) {
+      rebuildsSeen = r.rebuilds();
+      Log.warn("damage was found in the VDir; it was made anew in another file and the tree is read again");
     }
   }
 
+  /** Waits for the next turn: in a rhythm while clients wait for drains, else until something happens. */
   private void pause(EngineReport r) {
-    boolean wanted = counters[Engine.WANT] != wantSeen;
-    wantSeen = counters[Engine.WANT];
     if (r.scans() > 0 || r.unverified() > 0) {
       return;
     }
-    int longest = !sessions.serve() ? IDLE_MS : wanted || r.dirty() > 0 || r.busy() != 0 ? HURRY_MS : SERVING_MS;
-    int woken = Engine.await(engine, wake, false, Math.min(GATHER_MS, longest));
-    if ((woken & 2) == 0 && longest > GATHER_MS) {
-      woken = Engine.await(engine, wake, true, longest - GATHER_MS);
+    boolean serving = sessions.serve();
+    if (r.busy() != 0 || serving && r.dirty() > 0) {
+      lastBusy = Processes.monotonicMs();
     }
-    if ((woken & 2) != 0) {
-      Processes.unwake(wake);
+    boolean hurry = serving ? Processes.monotonicMs() - lastBusy < CALM_MS : r.busy() != 0 && r.settles() > 0;
+    if (hurry) {
+      Engine.await(engine, wake, false, HURRY_MS);
+    } else if ((Engine.await(engine, wake, false, serving ? GATHER_MS : IDLE_GATHER_MS) & WOKEN) == 0) {
+      Engine.await(engine, wake, true, serving ? SERVING_MS : IDLE_MS);
     }
   }
 }

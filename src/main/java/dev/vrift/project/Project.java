@@ -1,5 +1,6 @@
 package dev.vrift.project;
 
+import dev.vrift.config.Config;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.platform.UserDirs;
@@ -14,10 +15,12 @@ final class Project {
   private final RunPaths.Project paths;
   private final UserDirs dirs;
   private final long engine;
+  private final Config config;
   private final long started = Processes.monotonicMs();
   private volatile Persistence persistence;
 
-  Project(String root, RunPaths run, UserDirs dirs, long engine) {
+  Project(String root, RunPaths run, UserDirs dirs, Config config, long engine) {
+    this.config = config;
     this.root = root;
     this.run = run;
     this.paths = run.of(root);
@@ -53,6 +56,10 @@ final class Project {
   /** The engine's handle: only for calls that any thread may make. */
   long engine() {
     return engine;
+  }
+
+  Config config() {
+    return config;
   }
 
   /** CLOCK_MONOTONIC ms. */

@@ -9,6 +9,7 @@ import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.LongSupplier;
 
 /**
  * Looks after the staging area: at the end of a session, when the apply thread saw a dead owner, and every few seconds. One thread,
@@ -25,8 +26,8 @@ final class StagingKeeper {
 
   /** What there is to do. All three are called by the keeper's thread only. */
   interface Sweep {
-    /** One pass over staged records and staging files; returns the paths rolled back. */
-    List<byte[]> sweep() throws IOException;
+    /** One pass over staged records and staging files; returns the paths rolled back. {@code bytes} counts the staging area when asked. */
+    List<byte[]> sweep(LongSupplier bytes) throws IOException;
 
     /** Once a second; must cost nothing when nothing is staged. */
     void tick();
@@ -154,7 +155,7 @@ final class StagingKeeper {
       ticks = 0;
       List<byte[]> paths = List.of();
       try {
-        paths = sweep.sweep();
+        paths = sweep.sweep(this::bytes);
       } catch (IOException | RuntimeException e) {
         Log.warn("staging clean-up failed, it is tried again: ".concat(e.toString()));
       }

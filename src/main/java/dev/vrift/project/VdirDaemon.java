@@ -1,5 +1,7 @@
 package dev.vrift.project;
 
+import dev.vrift.config.Config;
+import dev.vrift.config.Setting;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -16,6 +18,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
 
 /** The daemon of one project: takes the lock, makes the VDir, serves until told to stop or long unused. */
 public final class VdirDaemon {
@@ -23,10 +26,8 @@ public final class VdirDaemon {
   /** Another daemon has the project: nothing to do. */
   private static final int EXIT_TAKEN = 3;
   private static final long LOCK_WAIT_MS = 1_000;
-  private static final long IDLE_EXIT_MS = 30 * 60 * 1_000L;
+  private static final long MINUTE_MS = 60_000;
   private static final int STOP_MS = 2_000;
-  private static final long MAX_FILES = 10_000_000;
-  private static final long MAX_VDIR_BYTES = 1L << 30;
   private static final long ESCAPED_PERIOD_MS = 3_000;
 
   private final Object end = new Object();
@@ -75,15 +76,21 @@ public final class VdirDaemon {
     UserDirs dirs = UserDirs.of(System.getenv());
     Path state = dirs.project(paths.id());
     Files.createDirectories(state, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+    Config config = Config.load(Config.SYSTEM, dirs.config(), Path.of(root), System.getenv(), List.of());
+    for (String problem : config.problems()) {
+      Log.warn(problem);
+    }
     byte[] reason = new byte[256];
     long engine =
-        Engine.open(RunPaths.bytes(root), RunPaths.bytes(paths.map()), MAX_FILES, MAX_VDIR_BYTES, watchBudget(), 0, reason);
+        Engine.open(
+            RunPaths.bytes(root), RunPaths.bytes(paths.map()), config.get(Setting.QUOTA_MAX_FILES), config.get(Setting.QUOTA_MAX_VDIR_BYTES),
+            watchBudget(), 0, reason);
     if (engine < 0 && engine > -4096) {
       throw new IOException(new String(reason, StandardCharsets.UTF_8).trim().concat(": ").concat(Sockets.message((int) engine)));
     }
     write(paths.dir().resolve("root"), root);
     write(paths.dir().resolve("pid"), Integer.toString(Processes.pid()));
-    Project project = new Project(root, run, dirs, engine);
+    Project project = new Project(root, run, dirs, config, engine);
     run(project, dirs, readyFd);
     return 0;
   }
@@ -123,18 +130,16 @@ public final class VdirDaemon {
     staging.start();
     programs.start();
     registration.start();
-    waitForEnd(project, loop, sessions);
+    waitForEnd(project, loop, sessions, staging);
     registration.stop();
     programs.stop();
     server.close();
     staging.lookNow();
-    boolean stagingEnded = staging.stop();
+    staging.stop();
     boolean ended = loop.stop(STOP_MS);
     if (ended) {
       loop.handOverRest();
-    }
-    if (ended && stagingEnded) {
-      Engine.close(project.engine(), true);
+      Engine.retire(project.engine(), true); // unmaps nothing: a late look at the board does no harm
     }
     Files.deleteIfExists(project.paths().socket());
     Files.deleteIfExists(project.paths().dir().resolve("pid"));
@@ -146,14 +151,18 @@ public final class VdirDaemon {
     }
   }
 
-  private void waitForEnd(Project project, ApplyLoop loop, Sessions sessions) {
+  private void waitForEnd(Project project, ApplyLoop loop, Sessions sessions, StagingKeeper staging) {
+    long idleExit = project.config().get(Setting.VDIR_IDLE_MINUTES) * MINUTE_MS;
     long next = 0;
     synchronized (end) {
-      while (!stopRequested && sessions.idleMs() < IDLE_EXIT_MS) {
+      while (!stopRequested && sessions.idleMs() < idleExit) {
         try {
           end.wait(1_000);
         } catch (InterruptedException e) {
           return;
+        }
+        if (loop.report().stagedDead() > 0) {
+          staging.look();
         }
         long now = Processes.monotonicMs();
         if (loop.report().nativeWhy() == EngineReport.ROOT_MOVED) {

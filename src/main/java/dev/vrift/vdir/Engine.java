@@ -4,7 +4,7 @@ import dev.vrift.platform.NativeLibrary;
 
 /**
  * The sole writer of a project's VDir (docs/PROTOCOL.md sections 6 and 8; the C side is native/core/vr_engine.h). A handle is owned by the
- * apply thread, which makes every call on it, except those marked "any thread", which are valid until {@link #close}. Functions return
+ * apply thread, which makes every call on it, except those marked "any thread", which are valid until the process ends. Functions return
  * 0 or more, or -errno.
  */
 public final class Engine {
@@ -48,14 +48,17 @@ public final class Engine {
 
   public static native int rebuild(long handle);
 
-  /** Withdraws the lease and frees the engine; {@code unlinkFiles}: both files and the map link go. */
-  public static native void close(long handle, boolean unlinkFiles);
+  /**
+   * Withdraws the lease; {@code unlinkFiles}: both files and the map link go. Memory stays, because other threads may still look at it; the
+   * process is about to end.
+   */
+  public static native void retire(long handle, boolean unlinkFiles);
+
+  /** Enters names known from before: u16 length and bytes each, parents first. Number entered. */
+  public static native int preload(long handle, byte[] names, int length);
 
   /** Compares up to {@code max} entries with the tree; the format of {@code out} is in vr_engine.h. Bytes. */
   public static native int compare(long handle, int[] cursor, int max, byte[] out, long[] checked);
-
-  /** Enters names known from before as UNVERIFIED: u16 length and bytes each. Number entered. */
-  public static native int preload(long handle, byte[] names, int length);
 
   /** Entries that changed, into native memory; the format is in vr_engine.h. Bytes. */
   public static native int changes(long handle, long address, int length);
@@ -84,10 +87,8 @@ public final class Engine {
   /** Any thread. */
   public static native void zeroStats(long handle);
 
-  public static native void clearOverflow(long handle);
-
-  /** Any thread: how many watchers forbid staging. */
-  public static native void setNoStage(long handle, int count);
+  /** Any thread: adds to (or with a negative number takes from) the number of reasons against new staging. */
+  public static native void addNoStage(long handle, int count);
 
   /** Any thread: takes the pids of programs that want to be classified. */
   public static native int takeClassify(long handle, int[] pids);
