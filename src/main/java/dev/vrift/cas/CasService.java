@@ -22,7 +22,9 @@ import java.util.concurrent.TimeUnit;
  */
 public final class CasService implements AutoCloseable {
   /** Changed paths that may wait; more are forgotten until the next whole run. */
-  static final int QUEUE_MAX = 65_536;
+  static final int QUEUE_MAX = 16_384;
+  /** Files that one run looks at again, or heals from, at most: the heap is small. */
+  private static final int AGAIN_MAX = 20_000;
   static final long CLOSE_WAIT_MS = 2000;
   private static final long TICK_MS = 500;
   /** While the project never becomes quiet, a path is looked at after this long all the same, ms. */
@@ -95,6 +97,7 @@ public final class CasService implements AutoCloseable {
       if (waiting.size() < QUEUE_MAX) {
         lastChange = now();
         waiting.put(key, lastChange);
+        waiting.notifyAll();
       }
     }
   }
@@ -117,15 +120,25 @@ public final class CasService implements AutoCloseable {
             }
             unwritten = false;
           }
-          Thread.sleep(TICK_MS);
+          idle();
         } else {
           for (byte[] path : quiet) {
             unwritten |= background(path);
           }
+          quiet.clear();
         }
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
+    }
+  }
+
+  /** Nothing to do: until something changes, or for a tick if something waits to be quiet. */
+  private void idle() throws InterruptedException {
+    synchronized (waiting) {
+      if (!closed) {
+        waiting.wait(waiting.isEmpty() ? 0 : TICK_MS);
+      }
     }
   }
 
@@ -237,7 +250,7 @@ public final class CasService implements AutoCloseable {
       if (full != null || closed) {
         return full != null ? full : "the daemon is stopping";
       }
-      List<FileCalls.Name> names = list(dir.path());
+      Iterable<FileCalls.Name> names = list(dir.path());
       if (names == null) {
         counts.merge(Ingest.Outcome.UNREADABLE, 1L, Long::sum);
         continue;
@@ -253,7 +266,7 @@ public final class CasService implements AutoCloseable {
           }
         } else if (n.type() == FileCalls.Name.TYPE_REGULAR || n.type() == FileCalls.Name.TYPE_UNKNOWN) {
           Ingest.Outcome o = path.length > PATH_MAX ? Ingest.Outcome.EXCLUDED : ingest.file(path, p);
-          if (o == Ingest.Outcome.YOUNG || o == Ingest.Outcome.CHANGED) {
+          if ((o == Ingest.Outcome.YOUNG || o == Ingest.Outcome.CHANGED) && again.size() < AGAIN_MAX) {
             again.add(path);
           } else {
             counts.merge(o, 1L, Long::sum);
@@ -273,7 +286,7 @@ public final class CasService implements AutoCloseable {
   }
 
   /** Null: unreadable. Empty: on another device. */
-  private List<FileCalls.Name> list(byte[] path) {
+  private Iterable<FileCalls.Name> list(byte[] path) {
     int fd = path.length == 0 ? root : FileCalls.openBeneath(root, path, true);
     if (fd < 0) {
       return null;
@@ -298,7 +311,7 @@ public final class CasService implements AutoCloseable {
     return out;
   }
 
-  public CasStat stat() {
+  public CasStat stat() throws CasException {
     return CasStat.of(store);
   }
 
@@ -306,20 +319,13 @@ public final class CasService implements AutoCloseable {
   public VerifyReport verify(int sample) throws CasException {
     synchronized (running) {
       long start = now();
-      List<Digest> all = store.digests();
-      Collections.shuffle(all, new Random());
-      List<Digest> chosen = all.subList(0, Math.min(sample, all.size()));
       Set<Digest> bad = new HashSet<>();
-      for (Digest d : chosen) {
-        if (store.verify(d, -1) == ContentStore.Health.BAD) {
-          bad.add(d);
-        }
-      }
+      long checked = check(sample, bad);
       Set<Digest> missing = new HashSet<>();
       List<byte[]> sources = new ArrayList<>();
       index.forEach(
           (path, stat, known) -> {
-            if (known.stored() && (bad.contains(known.digest()) || !store.seems(known.digest(), stat.size()))) {
+            if (sources.size() < AGAIN_MAX && known.stored() && (bad.contains(known.digest()) || !store.seems(known.digest(), stat.size()))) {
               sources.add(path);
               if (!bad.contains(known.digest())) {
                 missing.add(known.digest());
@@ -337,8 +343,27 @@ public final class CasService implements AutoCloseable {
           }
         }
       }
-      return new VerifyReport(chosen.size(), texts(bad), texts(missing), texts(healed), now() - start);
+      return new VerifyReport(checked, texts(bad), texts(missing), texts(healed), now() - start);
     }
+  }
+
+  /** Shard by shard in random order, so that a sample differs each time and memory stays small. Number of blobs read. */
+  private long check(int sample, Set<Digest> bad) throws CasException {
+    List<String> shards = store.shards();
+    Collections.shuffle(shards, new Random());
+    long checked = 0;
+    for (String shard : shards) {
+      for (Digest d : store.digests(shard)) {
+        if (checked >= sample || closed || bad.size() >= AGAIN_MAX) {
+          return checked;
+        }
+        checked++;
+        if (store.verify(d, -1) == ContentStore.Health.BAD) {
+          bad.add(d);
+        }
+      }
+    }
+    return checked;
   }
 
   private static List<String> texts(Set<Digest> set) {
@@ -353,7 +378,10 @@ public final class CasService implements AutoCloseable {
   /** Ends the thread; a run that is under way ends at its next file. */
   @Override
   public void close() {
-    closed = true;
+    synchronized (waiting) {
+      closed = true;
+      waiting.notifyAll();
+    }
     thread.interrupt();
     try {
       thread.join(TimeUnit.MILLISECONDS.toMillis(CLOSE_WAIT_MS));

@@ -2,6 +2,11 @@ package dev.vrift.cas;
 
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,26 +29,87 @@ public record CasStat(
     String directory, long blobs, long bytes, long diskBytes, long quarantined, long projects, long logicalBytes, long referencedBytes, long savedBytes,
     long savedAcrossProjects, long unreferencedBytes, long freeBytes) {
 
-  /** Reads the whole directory; seconds for a million blobs. */
-  public static CasStat of(ContentStore store) {
-    long blobs = 0;
-    long bytes = 0;
-    long disk = 0;
-    long unreferenced = 0;
-    Map<Digest, Long> sizes = new HashMap<>();
-    Map<String, Map<Digest, Integer>> references = References.read(store, sizes);
-    for (String shard : ContentStore.names(store.blobs())) {
+  /** Contents looked at in one pass: the daemon's heap is small, so many contents take several passes over the references. */
+  private static final int PER_PASS = 65_536;
+  private static final int MAX_PASSES = 256;
+
+  /** Reads the whole directory; seconds for a million blobs. Throws when references vanish meanwhile: ask again. */
+  public static CasStat of(ContentStore store) throws CasException {
+    try {
+      List<Path> references = References.good(store);
+      long records = 0;
+      for (Path p : references) {
+        records += References.count(p);
+      }
+      int passes = 1;
+      while (passes < MAX_PASSES && records / passes > PER_PASS) {
+        passes *= 2;
+      }
+      Sums sums = new Sums();
+      for (int pass = 0; pass < passes; pass++) {
+        sums.pass(store, references, pass, passes);
+      }
+      long[] space = store.space();
+      return new CasStat(
+          store.dir().toString(), sums.blobs, sums.bytes, sums.disk, ContentStore.names(store.quarantined()).size(), references.size(), sums.logical,
+          sums.unique, sums.logical - sums.unique, sums.perProject - sums.unique, sums.unreferenced, space == null ? -1 : space[0]);
+    } catch (IOException e) {
+      throw new CasException("reading the references failed (" + e + "); ask again", 0);
+    }
+  }
+
+  /** A content in the references: the last project (counted from 1) seen with it. */
+  private static final class Seen {
+    int project;
+  }
+
+  private static final class Sums {
+    long blobs;
+    long bytes;
+    long disk;
+    long logical;
+    long unique;
+    long perProject;
+    long unreferenced;
+
+    /** Contents whose first byte is {@code pass} modulo {@code passes}. */
+    void pass(ContentStore store, List<Path> references, int pass, int passes) throws IOException {
+      Map<Long, Seen> seen = new HashMap<>();
+      for (int i = 0; i < references.size(); i++) {
+        int project = i + 1;
+        References.forEach(
+            references.get(i),
+            (prefix, first, size) -> {
+              if (first % passes == pass) {
+                logical += size;
+                Seen s = seen.computeIfAbsent(prefix, k -> new Seen());
+                unique += s.project == 0 ? size : 0;
+                perProject += s.project == project ? 0 : size;
+                s.project = project;
+              }
+            });
+      }
+      for (String shard : store.shards()) {
+        Digest any = Digest.parse(shard + "0".repeat(2 * Digest.BYTES - 2));
+        if (any != null && (any.bytes()[0] & 0xFF) % passes == pass) {
+          blobs(store, shard, seen);
+        }
+      }
+    }
+
+    private void blobs(ContentStore store, String shard, Map<Long, Seen> seen) {
       int fd = FileCalls.open(ContentStore.bytes(store.blobs().resolve(shard)), FileCalls.DIRECTORY, 0);
-      List<FileCalls.Name> names = fd < 0 ? null : FileCalls.names(fd);
+      Iterable<FileCalls.Name> names = fd < 0 ? null : FileCalls.names(fd);
       if (names != null) {
         for (FileCalls.Name n : names) {
-          Digest d = Digest.parse(shard + new String(n.name(), java.nio.charset.StandardCharsets.ISO_8859_1));
+          Digest d = Digest.parse(shard + new String(n.name(), StandardCharsets.ISO_8859_1));
           FileStat st = d == null ? null : FileCalls.stat(fd, n.name(), new int[1]);
           if (st != null && st.isRegular()) {
             blobs++;
             bytes += st.size();
             disk += st.blocks() * 512;
-            unreferenced += sizes.containsKey(d) ? 0 : st.size();
+            long prefix = ByteBuffer.wrap(d.bytes()).order(ByteOrder.LITTLE_ENDIAN).getLong();
+            unreferenced += seen.containsKey(prefix) ? 0 : st.size();
           }
         }
       }
@@ -51,23 +117,5 @@ public record CasStat(
         FileCalls.close(fd);
       }
     }
-    return sums(store, references, sizes, blobs, bytes, disk, unreferenced);
-  }
-
-  private static CasStat sums(
-      ContentStore store, Map<String, Map<Digest, Integer>> references, Map<Digest, Long> sizes, long blobs, long bytes, long disk, long unreferenced) {
-    long logical = 0;
-    long perProject = 0;
-    for (Map<Digest, Integer> project : references.values()) {
-      for (Map.Entry<Digest, Integer> e : project.entrySet()) {
-        logical += sizes.get(e.getKey()) * e.getValue();
-        perProject += sizes.get(e.getKey());
-      }
-    }
-    long unique = sizes.values().stream().mapToLong(Long::longValue).sum();
-    long[] space = store.space();
-    return new CasStat(
-        store.dir().toString(), blobs, bytes, disk, ContentStore.names(store.quarantined()).size(), references.size(), logical, unique, logical - unique,
-        perProject - unique, unreferenced, space == null ? -1 : space[0]);
   }
 }

@@ -207,17 +207,18 @@ public final class ContentStore {
     }
   }
 
-  /** Every name in the store that is a digest. */
-  public List<Digest> digests() {
+  /** The directories of blobs: at most 256. */
+  List<String> shards() {
+    return new ArrayList<>(names(blobs).stream().filter(s -> s.length() == 2).toList());
+  }
+
+  /** Every name in one shard that is a digest. */
+  List<Digest> digests(String shard) {
     List<Digest> out = new ArrayList<>();
-    for (String shard : names(blobs)) {
-      if (shard.length() == 2) {
-        for (String rest : names(blobs.resolve(shard))) {
-          Digest d = Digest.parse(shard + rest);
-          if (d != null) {
-            out.add(d);
-          }
-        }
+    for (String rest : names(blobs.resolve(shard))) {
+      Digest d = Digest.parse(shard + rest);
+      if (d != null) {
+        out.add(d);
       }
     }
     return out;
@@ -227,7 +228,7 @@ public final class ContentStore {
     List<String> out = new ArrayList<>();
     int fd = FileCalls.open(bytes(p), FileCalls.DIRECTORY, 0);
     if (fd >= 0) {
-      List<FileCalls.Name> names = FileCalls.names(fd);
+      Iterable<FileCalls.Name> names = FileCalls.names(fd);
       FileCalls.close(fd);
       if (names != null) {
         names.forEach(n -> out.add(new String(n.name(), StandardCharsets.UTF_8)));

@@ -1,14 +1,20 @@
 package dev.vrift.cas;
 
 import dev.vrift.platform.FileCalls;
+import java.io.BufferedInputStream;
+import java.io.BufferedOutputStream;
+import java.io.DataInputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.DigestOutputStream;
+import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
-import java.util.Map;
+import java.util.List;
 import java.util.regex.Pattern;
 
 /**
@@ -27,22 +33,29 @@ final class References {
     if (!ID.matcher(projectId).matches()) {
       throw new CasException("not a project id: " + projectId, 0);
     }
-    var records = new java.io.ByteArrayOutputStream();
-    records.writeBytes(MAGIC);
-    ByteBuffer size = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
-    index.forEach(
-        (path, stat, known) -> {
-          if (known.stored()) {
-            records.writeBytes(known.digest().bytes());
-            records.writeBytes(size.putLong(0, stat.size()).array());
-          }
-        });
-    var running = Digest.start();
-    running.update(records.toByteArray());
-    records.writeBytes(Digest.finish(running).bytes());
     Path temporary = store.newTemporary();
+    var running = Digest.start();
+    ByteBuffer record = ByteBuffer.allocate(RECORD).order(ByteOrder.LITTLE_ENDIAN);
     try {
-      Files.write(temporary, records.toByteArray());
+      IOException[] failed = new IOException[1];
+      try (OutputStream out = new BufferedOutputStream(new DigestOutputStream(Files.newOutputStream(temporary, StandardOpenOption.CREATE_NEW), running))) {
+        out.write(MAGIC);
+        index.forEach(
+            (path, stat, known) -> {
+              try {
+                if (known.stored() && failed[0] == null) {
+                  record.put(0, known.digest().bytes()).putLong(Digest.BYTES, stat.size());
+                  out.write(record.array());
+                }
+              } catch (IOException e) {
+                failed[0] = e;
+              }
+            });
+      }
+      if (failed[0] != null) {
+        throw failed[0];
+      }
+      Files.write(temporary, Digest.finish(running).bytes(), StandardOpenOption.APPEND);
       int rc = FileCalls.rename(ContentStore.bytes(temporary), ContentStore.bytes(store.references().resolve(projectId)));
       if (rc != 0) {
         throw new CasException("writing the references of " + projectId, rc);
@@ -61,37 +74,61 @@ final class References {
     }
   }
 
-  /** Project id → how often it names each content; {@code sizes} gets the size of each. */
-  static Map<String, Map<Digest, Integer>> read(ContentStore store, Map<Digest, Long> sizes) {
-    Map<String, Map<Digest, Integer>> out = new HashMap<>();
+  /** One record: the first 8 bytes of the digest (enough to tell contents apart in statistics), its first byte, the size. */
+  interface Visitor {
+    void visit(long prefix, int firstByte, long size);
+  }
+
+  /** The files that check. */
+  static List<Path> good(ContentStore store) {
+    List<Path> out = new ArrayList<>();
     for (String id : ContentStore.names(store.references())) {
-      byte[] b = ID.matcher(id).matches() ? readOne(store.references().resolve(id)) : null;
-      if (b != null) {
-        Map<Digest, Integer> counts = new HashMap<>();
-        ByteBuffer in = ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN);
-        for (int at = MAGIC.length; at < b.length - Digest.BYTES; at += RECORD) {
-          Digest d = Digest.of(Arrays.copyOfRange(b, at, at + Digest.BYTES));
-          counts.merge(d, 1, Integer::sum);
-          sizes.put(d, in.getLong(at + Digest.BYTES));
-        }
-        out.put(id, counts);
+      Path file = store.references().resolve(id);
+      if (ID.matcher(id).matches() && checks(file)) {
+        out.add(file);
       }
     }
     return out;
   }
 
-  private static byte[] readOne(Path file) {
-    try {
-      byte[] b = Files.readAllBytes(file);
-      int records = b.length - MAGIC.length - Digest.BYTES;
-      if (records < 0 || records % RECORD != 0 || !Arrays.equals(Arrays.copyOf(b, MAGIC.length), MAGIC)) {
-        return null;
+  static long count(Path file) throws IOException {
+    return (Files.size(file) - MAGIC.length - Digest.BYTES) / RECORD;
+  }
+
+  static void forEach(Path file, Visitor visitor) throws IOException {
+    try (DataInputStream in = new DataInputStream(new BufferedInputStream(Files.newInputStream(file)))) {
+      in.skipNBytes(MAGIC.length);
+      byte[] record = new byte[RECORD];
+      ByteBuffer b = ByteBuffer.wrap(record).order(ByteOrder.LITTLE_ENDIAN);
+      for (long left = count(file); left > 0; left--) {
+        in.readFully(record);
+        visitor.visit(b.getLong(0), record[0] & 0xFF, b.getLong(Digest.BYTES));
+      }
+    }
+  }
+
+  private static boolean checks(Path file) {
+    try (DataInputStream in = new DataInputStream(new BufferedInputStream(Files.newInputStream(file)))) {
+      long left = Files.size(file) - Digest.BYTES;
+      if (left < MAGIC.length || (left - MAGIC.length) % RECORD != 0) {
+        return false;
       }
       var running = Digest.start();
-      running.update(b, 0, b.length - Digest.BYTES);
-      return Arrays.equals(Digest.finish(running).bytes(), Arrays.copyOfRange(b, b.length - Digest.BYTES, b.length)) ? b : null;
+      byte[] piece = new byte[FileCalls.PIECE];
+      boolean first = true;
+      while (left > 0) {
+        int n = (int) Math.min(piece.length, left);
+        in.readFully(piece, 0, n);
+        running.update(piece, 0, n);
+        if (first && !Arrays.equals(piece, 0, MAGIC.length, MAGIC, 0, MAGIC.length)) {
+          return false;
+        }
+        first = false;
+        left -= n;
+      }
+      return Arrays.equals(Digest.finish(running).bytes(), in.readNBytes(Digest.BYTES));
     } catch (IOException e) {
-      return null;
+      return false;
     }
   }
 }

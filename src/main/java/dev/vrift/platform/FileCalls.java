@@ -1,8 +1,9 @@
 package dev.vrift.platform;
 
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
-import java.util.List;
+import java.util.Arrays;
+import java.util.Iterator;
+import java.util.NoSuchElementException;
 
 /**
  * File calls by descriptor (native/jni/reflink.c): names are bytes, symbolic links are never followed, descriptors are close-on-exec. Results below 0
@@ -73,23 +74,38 @@ public final class FileCalls {
     public static final int TYPE_REGULAR = 8;
   }
 
-  /** Null if the directory cannot be read. */
-  public static List<Name> names(int fd) {
+  /** The names in an open directory, taken apart one by one: a directory may have millions. Null if it cannot be read. */
+  public static Iterable<Name> names(int fd) {
     byte[] packed = list(fd);
-    if (packed == null) {
-      return null;
+    return packed == null ? null : () -> new Names(packed);
+  }
+
+  private static final class Names implements Iterator<Name> {
+    private final byte[] packed;
+    private int at;
+
+    Names(byte[] packed) {
+      this.packed = packed;
     }
-    List<Name> out = new ArrayList<>();
-    int at = 0;
-    while (at < packed.length) {
+
+    @Override
+    public boolean hasNext() {
+      return at < packed.length;
+    }
+
+    @Override
+    public Name next() {
+      if (!hasNext()) {
+        throw new NoSuchElementException();
+      }
       int end = at + 1;
       while (packed[end] != 0) {
         end++;
       }
-      out.add(new Name(java.util.Arrays.copyOfRange(packed, at + 1, end), packed[at]));
+      Name out = new Name(Arrays.copyOfRange(packed, at + 1, end), packed[at]);
       at = end + 1;
+      return out;
     }
-    return out;
   }
 
   /** Null and -errno are told apart by {@code result[0]}. */

@@ -35,7 +35,9 @@ public final class Persistence implements AutoCloseable {
   static final int CHANGES_BYTES = 64 << 10;
   private static final int INBOX = 64;
   private static final int NAMES_BYTES = 1 << 20;
-  private static final long POLL_MS = 200;
+  /** An empty batch wakes the thread. */
+  private static final int WAKE_BYTES = 4096;
+  private static final long POLL_MS = 5_000;
   private static final long CLOSE_WAIT_MS = 1_000;
   private static final long OPEN_WAIT_MS = 15_000;
   private static final String OPENING = "opening";
@@ -245,6 +247,8 @@ public final class Persistence implements AutoCloseable {
       };
     } catch (WireException | CasException e) {
       return Answer.error("failed", e.getMessage());
+    } catch (OutOfMemoryError e) {
+      return Answer.error("failed", "the daemon's memory does not suffice for this report; nothing was changed");
     }
   }
 
@@ -296,6 +300,7 @@ public final class Persistence implements AutoCloseable {
   public void close() {
     closing = true;
     try {
+      inbox.offer(new MetaBatch(WAKE_BYTES));
       thread.join(CLOSE_WAIT_MS);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

@@ -175,7 +175,7 @@ class ContentStoreTest {
       added += Integer.parseInt(out.substring(out.lastIndexOf('\n') + 1));
     }
     assertEquals(60, added);
-    List<Digest> all = store.digests();
+    List<Digest> all = ContentStoreTest.all(store);
     assertEquals(60, all.size());
     for (Digest d : all) {
       assertEquals(ContentStore.Health.GOOD, store.verify(d, -1));
@@ -198,6 +198,10 @@ class ContentStoreTest {
       }
       System.out.println(added);
     }
+  }
+
+  static List<Digest> all(ContentStore store) {
+    return store.shards().stream().flatMap(s -> store.digests(s).stream()).toList();
   }
 
   private static void overwrite(Path blob, byte[] content) throws Exception {
