@@ -26,14 +26,7 @@ DIR *hook_opendir(const char *path) {
   int err = before_listing(AT_FDCWD, path);
   if (err) return (errno = err), NULL;
   DIR *d = real.opendir(path);
-  if (d && shim_active()) {
-    int saved = errno;
-    char rel[SHIM_PATH_MAX];
-    int n = shim_resolve(AT_FDCWD, path, rel), fd = dirfd(d);
-    if (n >= 0) shim_fd_opened_dir(fd, rel, n);
-    else shim_fd_forget(fd);
-    errno = saved;
-  }
+  if (d && shim_active()) shim_dir_opened(dirfd(d), AT_FDCWD, path);
   return d;
 }
 ALIASES_opendir

@@ -21,14 +21,6 @@ static int real_open(int dirfd, const char *path, int flags, mode_t mode) {
   return dirfd == AT_FDCWD ? real.open(path, flags, mode) : real.openat(dirfd, path, flags, mode);
 }
 
-static __attribute__((noinline)) void remember_dir(int fd, int dirfd, const char *path) {
-  char rel[SHIM_PATH_MAX];
-  int saved = errno, n = shim_resolve(dirfd, path, rel);
-  if (n >= 0) shim_fd_opened_dir(fd, rel, n);
-  else shim_fd_forget(fd);
-  errno = saved;
-}
-
 static int open_read(int dirfd, const char *path, int flags, mode_t mode) {
   if (!(flags & (O_NOFOLLOW | O_PATH))) {
     int error = shim_known_absent(dirfd, path);
@@ -41,7 +33,7 @@ static int open_read(int dirfd, const char *path, int flags, mode_t mode) {
   }
   int fd = real_open(dirfd, path, flags, mode);
   if (fd < 0) return fd;
-  if ((flags & O_DIRECTORY) || (path[0] == '.' && !path[1])) remember_dir(fd, dirfd, path);
+  if ((flags & O_DIRECTORY) || (path[0] == '.' && !path[1])) shim_dir_opened(fd, dirfd, path);
   else shim_fd_forget(fd);
   return fd;
 }

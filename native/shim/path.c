@@ -6,6 +6,7 @@
 #endif
 #include "internal.h"
 #include "raw.h"
+#include "writer.h"
 
 /* The working directory, guarded by a sequence number: a writer that finds it odd does without. Holds while ver[G] is `ver0` (no
  * directory was moved) and nobody here changed directory (`generation`). */
@@ -163,4 +164,30 @@ int shim_resolve(int dirfd, const char *path, char *rel) {
   if (at != rel) memmove(rel, at, (size_t)n);
   rel[n] = 0;
   return n;
+}
+
+/* Only a real path may be remembered: through a link that is pointed elsewhere later, the descriptor would not follow. Memory knows real
+ * paths (the entry must be this very directory); otherwise the kernel is asked. Whatever moves while we look makes us forget. */
+void shim_dir_opened(int fd, int dirfd, const char *path) {
+  int saved = errno, dir, n = SHIM_ODD;
+  const struct vr_vdir *v = shim_vdir();
+  char buf[SHIM_PATH_MAX];
+  const char *rel;
+  struct stat st;
+  struct vr_entry e;
+  uint32_t reason;
+  shim_fd_forget(fd);
+  if (shim.board.base && (n = shim_resolve_read(dirfd, path, buf, &rel, &dir)) != SHIM_OUTSIDE) {
+    uint64_t ver0 = ver0_now();
+    int known = n >= 0 && v && !shim.reads_off && raw_fstat(fd, &st) == 0 && st.st_dev == shim.root_dev &&
+                vr_lookup(v, &shim.board, rel, (size_t)n, shim_now(), shim_mapped_of(v)->need, &e, NULL, 0, &reason) == VR_FOUND &&
+                S_ISDIR(e.mode) && e.ino == st.st_ino;
+    if (!known) {
+      n = shim_fd_real_rel(fd, buf);
+      rel = buf;
+    }
+    if (n >= 0) shim_fd_opened_dir(fd, rel, n);
+    if (ver0_now() != ver0) shim_fd_forget(fd);
+  }
+  errno = saved;
 }

@@ -63,6 +63,8 @@ HIDDEN int shim_resolve(int dirfd, const char *path, char *rel);
  * relative to a known directory are resolved. */
 HIDDEN int shim_resolve_read(int dirfd, const char *path, char *buf, const char **rel, int *dir);
 HIDDEN void shim_cwd_changed(void);
+/* After a directory was opened: remembers its real path, for questions relative to the descriptor. */
+HIDDEN void shim_dir_opened(int fd, int dirfd, const char *path);
 
 /* intent.c: names the real slots of what a mutator touches (section 4, "Real paths"): path and its parent. flags: SHIM_DIR names G if
  * the path is, or may be, a directory. */
