@@ -183,7 +183,9 @@ static void about_name(struct vr_engine *e, uint32_t d, uint32_t mask, const cha
   if (!e->nodes[n].dir) return;
   /* The name is, or was, a directory of ours. */
   if (structure) {
-    if (structure & (IN_MOVED_FROM | IN_MOVED_TO)) bump_g(e);
+    /* Deleted too: somebody's working directory keeps the inode alive, so that IN_DELETE_SELF comes late, and a new directory of the
+     * same name is another one. */
+    if (structure & (IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE)) bump_g(e);
     vr_drop_subtree(e, n, 1);
   } else if (mask & IN_ATTRIB) {
     vr_check_dir(e, e->nodes[n].dir);
