@@ -13,6 +13,11 @@ package dev.vrift.cas;
 public record IngestPolicy(boolean all, long copyLimit, long bytesPerSecond, long minimumAgeMs, long quietMs, long minimumFree) {
   public static final IngestPolicy BACKGROUND = new IngestPolicy(false, 1 << 20, 32 << 20, 2000, 2000, 1L << 30);
 
+  /** The same with another limit for copies, in bytes. */
+  public IngestPolicy withCopyLimit(long bytes) {
+    return new IngestPolicy(all, bytes, bytesPerSecond, minimumAgeMs, quietMs, minimumFree);
+  }
+
   public IngestPolicy everything() {
     return new IngestPolicy(true, Long.MAX_VALUE, Long.MAX_VALUE, minimumAgeMs, quietMs, minimumFree);
   }

@@ -50,6 +50,8 @@ public final class Persistence implements AutoCloseable {
   private final String id;
   private final byte[] root;
   private final Names names;
+  private final IngestPolicy policy;
+  private final boolean background;
   private final ArrayBlockingQueue<MetaBatch> inbox = new ArrayBlockingQueue<>(INBOX);
   private final Thread thread;
   private final long changes = MetaBatch.allocate(CHANGES_BYTES);
@@ -63,7 +65,9 @@ public final class Persistence implements AutoCloseable {
   private volatile long preloaded;
   private StoredContents contents;
 
-  private Persistence(Path stateDir, Path casDir, String id, byte[] root, Names names) {
+  private Persistence(Path stateDir, Path casDir, String id, byte[] root, Names names, IngestPolicy policy, boolean background) {
+    this.policy = policy;
+    this.background = background;
     this.stateDir = stateDir;
     this.casDir = casDir;
     this.id = id;
@@ -78,7 +82,13 @@ public final class Persistence implements AutoCloseable {
    * names} may be null.
    */
   public static Persistence start(Path stateDir, Path casDir, String id, byte[] root, Names names) {
-    Persistence p = new Persistence(stateDir, casDir, id, root, names);
+    return start(stateDir, casDir, id, root, names, IngestPolicy.BACKGROUND, true);
+  }
+
+  /** {@code background}: contents are kept by themselves, as far as {@code policy} says; else only when a command asks. */
+  public static Persistence start(
+      Path stateDir, Path casDir, String id, byte[] root, Names names, IngestPolicy policy, boolean background) {
+    Persistence p = new Persistence(stateDir, casDir, id, root, names, policy, background);
     p.thread.start();
     return p;
   }
@@ -190,7 +200,7 @@ public final class Persistence implements AutoCloseable {
     }
     try {
       contents = new StoredContents(s, epoch);
-      cas = new CasService(ContentStore.open(casDir), contents, id, root, IngestPolicy.BACKGROUND);
+      cas = new CasService(ContentStore.open(casDir), contents, id, root, policy);
       casState = "open";
     } catch (CasException | RuntimeException e) {
       casState = "unavailable: " + e.getMessage();
@@ -207,7 +217,7 @@ public final class Persistence implements AutoCloseable {
 
   private void tellCas(MetaBatch batch) {
     CasService c = cas;
-    if (c != null) {
+    if (c != null && background) {
       batch.forEach(
           i -> {
             if ((i.stat().mode() & TYPE_MASK) == REGULAR) {

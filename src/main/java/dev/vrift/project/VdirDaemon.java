@@ -1,5 +1,6 @@
 package dev.vrift.project;
 
+import dev.vrift.cas.IngestPolicy;
 import dev.vrift.config.Config;
 import dev.vrift.config.Setting;
 import dev.vrift.platform.Log;
@@ -112,7 +113,9 @@ public final class VdirDaemon {
             dirs.cas(),
             project.id(),
             RunPaths.bytes(project.root()),
-            (names, length) -> loop.ask(engine -> Engine.preload(engine, names, length)));
+            (names, length) -> loop.ask(engine -> Engine.preload(engine, names, length)),
+            IngestPolicy.BACKGROUND.withCopyLimit(project.config().get(Setting.CAS_MAX_FILE_BYTES)),
+            project.config().get(Setting.CAS_INGEST) != 0);
     project.attach(persistence);
     loop.attach(persistence);
     try {
