@@ -202,6 +202,11 @@ int vr_stage_put(struct vr_stage_place *p, const struct vr_staged *r, int fd, en
       e = s.staged ? vr_salvage_move(p, r) : 0;
       return e ? e : VR_STAGE_LOST;
     }
+    if (!s.staged && !r->old_ino && s.present && fd >= 0) {
+      /* Shown by somebody, then replaced by another file: natively too the descriptor is all that is left of ours. */
+      struct statx own;
+      if (vr_fstatx(fd, &own) == 0 && own.stx_nlink == 0) return VR_STAGE_LOST;
+    }
     if (how == VR_STAGE_LOCK && s.present) return -EBUSY;
     if (!s.staged || (s.present && s.target.stx_nlink > 1)) return fd < 0 || how != VR_STAGE_COMMIT ? -EBUSY : put_copy(p, r, &s, fd);
     if (how == VR_STAGE_COMMIT && s.present && r->old_ino && put_same(p, r, &s) == VR_STAGE_SAME) return VR_STAGE_SAME;
