@@ -72,7 +72,7 @@ final class InitCommand {
         System.err.println("vrift: vriftd: " + e.getMessage());
       }
     }
-    if (Files.isDirectory(p.dir()) && !DaemonStop.project(p)) {
+    if (Files.isDirectory(p.dir()) && DaemonStop.project(p) == DaemonStop.Outcome.ALIVE) {
       throw new Failure(Failure.NEGATIVE, "the daemon of " + place.root() + " does not die; nothing more was removed");
     }
     failed.addAll(Leftovers.forget(place.run(), place.dirs(), p, place.root()));

@@ -27,22 +27,17 @@ final class ReportCommands {
       return 0;
     }
     Map<String, Object> report = parse(json);
-    Map<?, ?> counters = report.get("counters") instanceof Map<?, ?> m ? m : report.get("stats") instanceof Map<?, ?> m2 ? m2 : report;
-    long total = Human.number(counter(counters, StatReason.TOTAL));
+    Map<?, ?> counters = report.get("counters") instanceof Map<?, ?> m ? m : Map.of();
+    long total = Human.number(counters.get(StatReason.TOTAL.name()));
     System.out.printf(Locale.ROOT, "%12d  questions about paths inside the project%n", total);
     for (StatReason r : StatReason.values()) {
-      long n = Human.number(counter(counters, r));
+      long n = Human.number(counters.get(r.name()));
       if (r != StatReason.TOTAL && n != 0) {
         boolean question = r.ordinal() < StatReason.MUTATIONS.ordinal();
         System.out.printf(Locale.ROOT, "%12d  %-8s%s%n", n, question ? Human.percent(n, total) : "", r.text());
       }
     }
     return 0;
-  }
-
-  private static Object counter(Map<?, ?> counters, StatReason r) {
-    Object v = counters.get(r.name().toLowerCase(Locale.ROOT));
-    return v == null ? counters.get(r.name()) : v;
   }
 
   static int explain(Place place, List<String> words) throws Failure {

@@ -1,5 +1,6 @@
 package dev.vrift.cli;
 
+import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.DaemonStop;
 import dev.vrift.health.Leftovers;
 import dev.vrift.platform.RunPaths;
@@ -30,25 +31,27 @@ final class StopCommand {
       return 0;
     }
     mark(p.stopped());
-    if (!DaemonStop.project(p)) {
+    DaemonStop.Outcome outcome = DaemonStop.project(p);
+    if (outcome == DaemonStop.Outcome.ALIVE) {
       throw new Failure(Failure.NEGATIVE, "the daemon of " + place.root() + " does not die (is it in uninterruptible sleep?)");
     }
     sweepStaging(Path.of(place.root()));
-    System.out.println("stopped " + place.root());
+    System.out.println(outcome == DaemonStop.Outcome.NONE ? "no daemon is running for " + place.root() : "stopped " + place.root());
     return 0;
   }
 
   static int all(RunPaths run) throws Failure {
     mark(run.stopped());
     List<String> alive = new ArrayList<>();
+    int before = 0;
+    for (RunPaths.Project p : run.all()) {
+      before += DaemonProbe.locked(p.lock()) ? 1 : 0;
+    }
     if (!DaemonStop.coordinator(run)) {
       alive.add("vriftd");
     }
-    int stopped = 0;
     for (RunPaths.Project p : run.all()) {
-      if (DaemonStop.project(p)) {
-        stopped++;
-      } else {
+      if (DaemonStop.project(p) == DaemonStop.Outcome.ALIVE) {
         alive.add(p.root().orElse(p.id()));
       }
       p.root().ifPresent(r -> sweepStaging(Path.of(r)));
@@ -56,7 +59,7 @@ final class StopCommand {
     if (!alive.isEmpty()) {
       throw new Failure(Failure.NEGATIVE, "still alive: " + String.join(", ", alive) + ". Type: vrift doctor");
     }
-    System.out.println("everything is stopped (" + stopped + (stopped == 1 ? " project)" : " projects)"));
+    System.out.println("everything is stopped (" + before + (before == 1 ? " project was" : " projects were") + " served)");
     return 0;
   }
 

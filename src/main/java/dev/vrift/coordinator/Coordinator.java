@@ -1,5 +1,7 @@
 package dev.vrift.coordinator;
 
+import dev.vrift.config.Config;
+import dev.vrift.config.Setting;
 import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.Leftovers;
 import dev.vrift.platform.Log;
@@ -14,6 +16,7 @@ import dev.vrift.wire.WireException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
@@ -22,8 +25,7 @@ import java.util.concurrent.TimeUnit;
  * may die at any time: the daemons go on, and its successor adopts them.
  */
 public final class Coordinator {
-  /** Without a project for this long, it ends. */
-  static final long IDLE_MS = 30 * 60_000L;
+  private static final long MINUTE_MS = 60_000;
   private static final long LOOK_MS = 60_000;
   static final int STOP_ALL_MS = 10_000;
   private static final int EXIT_FAILED = 1;
@@ -32,12 +34,15 @@ public final class Coordinator {
   private final RunPaths run;
   private final CountDownLatch stop = new CountDownLatch(1);
   private final Registry registry;
+  /** Without a project for this long, it ends. */
+  private final long idleMs;
   private volatile boolean stopProjects;
   private volatile boolean done;
 
-  private Coordinator(RunPaths run, Registry registry) {
+  private Coordinator(RunPaths run, Registry registry, Config config) {
     this.run = run;
     this.registry = registry;
+    this.idleMs = config.get(Setting.VRIFTD_IDLE_MINUTES) * MINUTE_MS;
   }
 
   /** Usage: {@code --run-dir DIR [--ready-fd N]}. Returns the exit code. */
@@ -81,7 +86,9 @@ public final class Coordinator {
     }
     UserDirs dirs = UserDirs.of(System.getenv());
     Registry registry = new Registry(run, dirs, new VdirStarter(home, run, dirs));
-    Coordinator c = new Coordinator(run, registry);
+    Config config = Config.load(Config.SYSTEM, dirs.config(), null, System.getenv(), List.of());
+    config.problems().forEach(Log::warn);
+    Coordinator c = new Coordinator(run, registry, config);
     Files.writeString(run.pid(), Processes.pid() + "\n");
     UnixServer server = UnixServer.open("vriftd", RunPaths.bytes(run.socket()), new CoordinatorHandler(c, registry));
     Runtime.getRuntime().addShutdownHook(new Thread(() -> c.terminated(server), "terminated"));
@@ -112,8 +119,8 @@ public final class Coordinator {
 
   private void awaitEnd() throws InterruptedException {
     while (!stop.await(LOOK_MS, TimeUnit.MILLISECONDS)) {
-      if (registry.emptyForMs() >= IDLE_MS) {
-        Log.info("no project for " + IDLE_MS / 60_000 + " minutes");
+      if (registry.emptyForMs() >= idleMs) {
+        Log.info("no project for " + idleMs / MINUTE_MS + " minutes");
         return;
       }
     }

@@ -15,8 +15,11 @@ public final class DaemonStop {
 
   private DaemonStop() {}
 
-  /** Asks the daemon of a project to stop, kills it after {@link #STOP_MS}, removes what it left. True: there is none any more. */
-  public static boolean project(RunPaths.Project project) {
+  /** What {@link #project} found and did. */
+  public enum Outcome { NONE, STOPPED, ALIVE }
+
+  /** Asks the daemon of a project to stop, kills it after {@link #STOP_MS}, and removes what it left. */
+  public static Outcome project(RunPaths.Project project) {
     int pid = DaemonProbe.daemonOf(project);
     if (pid == 0) {
       pid = whoAnswers(project.socket());
@@ -27,9 +30,9 @@ public final class DaemonStop {
     boolean dead = pid == 0 || end(pid, project.socket(), STOP_MS);
     if (dead && !DaemonProbe.locked(project.lock())) {
       Leftovers.removeRuntime(project);
-      return true;
+      return pid == 0 ? Outcome.NONE : Outcome.STOPPED;
     }
-    return dead && pid != 0;
+    return Outcome.ALIVE;
   }
 
   /** Stops vriftd, which stops every project's daemon first. True: there is none any more. */

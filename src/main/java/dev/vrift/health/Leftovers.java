@@ -38,6 +38,7 @@ public final class Leftovers {
     delete(dirs.log(project.id()));
     delete(dirs.logs().resolve(project.id() + ".log.1"));
     delete(dirs.cas().resolve("refs").resolve(project.id()));
+    delete(dirs.cas().resolve("refs").resolve(project.id())); // what it refers to in the store of contents
     removeTree(Path.of(root, ".vrift", "staging"), failed);
     removeIfEmpty(run.projects());
     removeIfEmpty(dirs.state().resolve("projects"));
