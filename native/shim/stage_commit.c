@@ -81,8 +81,15 @@ static __attribute__((noinline)) int put_without_descriptors(struct stage_slot *
   return done ? done : VR_STAGE_PLACED;
 }
 
+/* Somebody else has shown it: it was in its place then, and what became of that name since is not ours to undo. */
+static int was_promoted(const struct stage_slot *slot) {
+  return slot->board.header->board_id == slot->board_id &&
+         VR_STAGED_STATE(__atomic_load_n(&slot->board.staged[slot->staged].state, __ATOMIC_SEQ_CST)) == VR_BOARD_STAGED_PROMOTED;
+}
+
 /* Places the file of a slot that is ours. Returns vr_stage_result or -errno, which close reports. */
 static int put(struct stage_slot *slot, int fd) {
+  if (was_promoted(slot)) return VR_STAGE_PLACED;
   struct vr_stage_place place;
   stage_place_init(&place, slot);
   int done = vr_stage_find(&place, &slot->record, fd);
