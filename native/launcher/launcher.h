@@ -42,6 +42,7 @@ int find_dist(struct places *p);
 void find_run(struct places *p, int create);
 /* Finds the root for the current directory; with create, makes `.vrift`. Sets root_problem. */
 void find_root(struct places *p, int create);
+/* Names the directory of the logs; it is made when a daemon is started. */
 void find_log_dir(struct places *p);
 
 /* wire.c: docs/WIRE.md. */

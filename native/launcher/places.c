@@ -94,22 +94,19 @@ void find_log_dir(struct places *p) {
   } else if (!h || join(tmp, sizeof tmp, h, "/.local/state/vrift/log")) {
     return;
   }
-  for (char *s = tmp + 1; (s = strchr(s, '/')); s++) {
-    *s = 0;
-    mkdir(tmp, 0700);
-    *s = '/';
-  }
-  if (mkdir(tmp, 0700) < 0 && errno != EEXIST) return;
   join(p->log_dir, sizeof p->log_dir, tmp, "");
 }
 
-/* The nearest of dir and its ancestors in which `name` exists (only_dir: as a directory). Result in dir. */
+/* The nearest of dir and its ancestors in which `name` exists (only_dir: as a directory). Result in dir. What another user put
+ * into a directory that everybody can write (/tmp/.vrift, /tmp/.git) makes no project of it. */
 static int ancestor_with(char *dir, const char *name, int only_dir) {
   char tmp[TEXT_MAX + 16];
-  struct stat st;
+  struct stat st, above;
   for (;;) {
     snprintf(tmp, sizeof tmp, "%s/%s", strcmp(dir, "/") ? dir : "", name);
-    if (lstat(tmp, &st) == 0 && (!only_dir || S_ISDIR(st.st_mode))) return 1;
+    if (lstat(tmp, &st) == 0 && (!only_dir || S_ISDIR(st.st_mode)) &&
+        (st.st_uid == geteuid() || (lstat(dir, &above) == 0 && !(above.st_mode & S_IWOTH))))
+      return 1;
     char *slash = strrchr(dir, '/');
     if (!slash || !strcmp(dir, "/")) return 0;
     slash[slash == dir] = 0;

@@ -81,6 +81,12 @@ static int open_log(const struct places *p) {
   char name[TEXT_MAX + 32], old[TEXT_MAX + 32];
   struct stat st;
   if (!p->log_dir[0]) return -1;
+  snprintf(name, sizeof name, "%s/", p->log_dir);
+  for (char *s = name + 1; (s = strchr(s, '/')); s++) {
+    *s = 0;
+    mkdir(name, 0700);
+    *s = '/';
+  }
   snprintf(name, sizeof name, "%s/vriftd.log", p->log_dir);
   if (lstat(name, &st) == 0 && st.st_size > LOG_MAX) {
     snprintf(old, sizeof old, "%s/vriftd.log.1", p->log_dir);

@@ -8,7 +8,7 @@ set -u
 work=$(mktemp -d "${TMPDIR:-/tmp}/vrift-launcher.XXXXXX") failed=0 started=()
 cleanup() {
   for p in "${started[@]}"; do kill -CONT "$p" 2>/dev/null; kill -9 "$p" 2>/dev/null; done
-  chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"
+  chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work" 2>/dev/null || { sleep 1; rm -rf "$work"; } # a starter in the background may just be ending
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
@@ -85,6 +85,10 @@ mkdir -p "$work/g/.git" "$work/g/a/b"
 has "git's top level" "$(cd "$work/g/a/b" && "$v" run -- env)" "VRIFT_ROOT=$work/g"$'\n'
 mkdir "$work/g/a/.vrift"
 has "nearest .vrift" "$(cd "$work/g/a/b" && "$v" run -- env)" "VRIFT_ROOT=$work/g/a"$'\n'
+if [ "$(id -u)" = 0 ]; then
+  mkdir -p "$work/w/x/.git" "$work/w/x/mine"; chmod 1777 "$work/w/x"; chown 12345 "$work/w/x/.git"
+  has "another's .git in a shared directory" "$(cd "$work/w/x/mine" && "$v" run -- env)" "VRIFT_ROOT=$work/w/x/mine"$'\n'
+fi
 out=$(cd / && "$v" run -- env 2>&1); has "/ is refused" "$out" "too big"
 case $out in *VRIFT_ROOT=*) fail "/ became a project" ;; esac
 out=$(cd "$HOME" && "$v" run -- sh -c 'exit 3' 2>&1); is "home: native" $? 3; has "home is refused" "$out" "too big"
@@ -116,6 +120,8 @@ has "space in the path" "$("$work/with space/bin/vrift" run -- env)" "LD_PRELOAD
 # Java is entered with a clean environment, and its exit code is ours
 rm -f "$work/java.args" "$work/java.env"
 JAVA_TOOL_OPTIONS=-verbose LD_PRELOAD=$work/other.so "$v" status --json; is "exit code of java" $? 41
+XDG_STATE_HOME=$work/state2 "$v" status
+[ ! -e "$work/state2" ] || fail "status made $work/state2"
 has "arguments of java" "$(tr '\n' ' ' <"$work/java.args")" "cli status --json"
 if grep -q -E 'JAVA_TOOL_OPTIONS|LD_PRELOAD' "$work/java.env"; then fail "java got LD_PRELOAD or JAVA_TOOL_OPTIONS"; fi
 

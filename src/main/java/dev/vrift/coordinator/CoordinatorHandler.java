@@ -24,6 +24,9 @@ import java.util.Locale;
 final class CoordinatorHandler implements RequestHandler {
   private static final int OPEN_MS = ProjectSupervisor.READY_MS + 5_000;
 
+  /** A daemon may end by itself while somebody asks for it; its successor is asked then. */
+  private static final int OPEN_TRIES = 3;
+
   private final Coordinator coordinator;
   private final Registry registry;
   private final long started = Processes.monotonicMs();
@@ -70,10 +73,15 @@ final class CoordinatorHandler implements RequestHandler {
   }
 
   private Answer open(Fields fields, boolean again) throws WireException, IOException {
-    ProjectSupervisor s = registry.of(root(fields));
-    int pid = s.open(again, OPEN_MS);
-    return Answer.ok(
-        new Fields().put("id", s.project().id()).put("pid", pid).put("socket", RunPaths.bytes(s.project().socket())));
+    for (int i = 0; i < OPEN_TRIES; i++) {
+      ProjectSupervisor s = registry.of(root(fields));
+      int pid = s.open(again, OPEN_MS);
+      if (pid > 0) {
+        return Answer.ok(
+            new Fields().put("id", s.project().id()).put("pid", pid).put("socket", RunPaths.bytes(s.project().socket())));
+      }
+    }
+    return Answer.error("stopping", "the daemon of this project is just stopping; try again");
   }
 
   /** A vdir_d says that it is there. One that we did not start is adopted by its project's supervisor. */

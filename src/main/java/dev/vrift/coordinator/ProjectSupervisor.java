@@ -95,7 +95,10 @@ final class ProjectSupervisor {
     return pid;
   }
 
-  /** Asks for a running daemon and waits for it. The pid; throws {@link IOException} with the reason why there is none. */
+  /**
+   * Asks for a running daemon and waits for it. The pid, or 0 when supervision ended meanwhile; throws {@link IOException} with the reason why there
+   * is none.
+   */
   int open(boolean again, int timeoutMs) throws IOException {
     long deadline = Processes.monotonicMs() + timeoutMs;
     synchronized (this) {
@@ -119,7 +122,7 @@ final class ProjectSupervisor {
         }
         await(left);
       }
-      throw new IOException("the coordinator is stopping");
+      return 0;
     }
   }
 
@@ -381,7 +384,7 @@ final class ProjectSupervisor {
     long wait = policy.died(startedAt, now);
     if (wait == RestartPolicy.QUARANTINE) {
       Log.warn(root + " is quarantined: its daemon died more than " + RestartPolicy.MAX_DEATHS + " times in a minute");
-      Leftovers.removeRuntime(project);
+      Leftovers.removeRuntimeOfDead(project);
       synchronized (this) {
         wanted = false;
       }
@@ -446,9 +449,7 @@ final class ProjectSupervisor {
         pid = 0;
       }
     }
-    if (!DaemonProbe.locked(project.lock())) {
-      Leftovers.removeRuntime(project);
-    }
+    Leftovers.removeRuntimeOfDead(project);
     become(State.STOPPED);
   }
 

@@ -28,8 +28,7 @@ public final class DaemonStop {
       }
     }
     boolean dead = pid == 0 || end(pid, project.socket(), STOP_MS);
-    if (dead && !DaemonProbe.locked(project.lock())) {
-      Leftovers.removeRuntime(project);
+    if (dead && Leftovers.removeRuntimeOfDead(project)) {
       return pid == 0 ? Outcome.NONE : Outcome.STOPPED;
     }
     return Outcome.ALIVE;

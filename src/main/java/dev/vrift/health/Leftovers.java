@@ -18,8 +18,8 @@ import java.util.List;
 public final class Leftovers {
   private Leftovers() {}
 
-  /** Socket, map link, pid file and the two shared memory files of a project. Its lock and root stay. */
-  public static void removeRuntime(RunPaths.Project project) {
+  /** For callers that hold the project's lock. Socket, map link, pid file and the two shared memory files of a project. Its lock and root stay. */
+  private static void removeRuntime(RunPaths.Project project) {
     project.shared().ifPresent(s -> {
       delete(s.vdirPath());
       delete(s.boardPath());
@@ -29,10 +29,30 @@ public final class Leftovers {
     delete(project.dir().resolve("pid"));
   }
 
+  /**
+   * The same while holding the project's lock, so that a daemon that starts at this moment loses nothing (it waits for the lock). False: one holds it,
+   * nothing was removed.
+   */
+  public static boolean removeRuntimeOfDead(RunPaths.Project project) {
+    if (!Files.isDirectory(project.dir(), LinkOption.NOFOLLOW_LINKS)) {
+      return true;
+    }
+    int lock = Processes.lock(RunPaths.bytes(project.lock()));
+    if (lock < 0) {
+      return false;
+    }
+    removeRuntime(project);
+    Processes.close(lock);
+    return true;
+  }
+
   /** Everything of a project: runtime entries, state (LMDB, salvage), log, staging. Returns what could not be removed. */
   public static List<String> forget(RunPaths run, UserDirs dirs, RunPaths.Project project, String root) {
     List<String> failed = new ArrayList<>();
-    removeRuntime(project);
+    if (!removeRuntimeOfDead(project)) {
+      failed.add(project.dir() + ": a daemon uses it");
+      return failed;
+    }
     removeTree(project.dir(), failed);
     removeTree(dirs.project(project.id()), failed);
     delete(dirs.log(project.id()));
