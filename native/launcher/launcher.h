@@ -71,8 +71,10 @@ int wire_put(char *payload, size_t size, const char *key, const char *value);
 /* start.c: the coordinator. */
 /* Detached process: starts vriftd if there is none, and asks it to open the project. Returns at once. */
 void open_in_background(const struct places *p);
-/* The same in the foreground, without opening a project. 0: vriftd answers. */
+/* In the foreground, without opening a project. 0: vriftd answers. */
 int ensure_vriftd(const struct places *p, int64_t deadline);
+/* 1: `vrift stop` was typed: nothing is started until the next explicit command. */
+int is_stop_in_force(const struct places *p);
 /* argv of the JVM, up to and without the arguments of main. Returns the count. */
 #define JVM_ARGS 32
 int jvm_command(const struct places *p, const char *argv[JVM_ARGS], char (*store)[TEXT_MAX + 64]);

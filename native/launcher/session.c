@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <fcntl.h>
 #include <unistd.h>
 #include "launcher.h"
@@ -93,16 +92,6 @@ void session_first(struct session *s, const struct places *p, const char *comman
   s->next_open = now_ms() + REOPEN_MS;
 }
 
-/* A `stop` is in force: nothing is started until the next explicit command. */
-static int stopped(const struct places *p) {
-  char name[TEXT_MAX + 32];
-  struct stat st;
-  snprintf(name, sizeof name, "%s/stopped", p->run);
-  if (lstat(name, &st) == 0) return 1;
-  snprintf(name, sizeof name, "%s/stopped", p->project_run);
-  return lstat(name, &st) == 0;
-}
-
 void session_step(struct session *s, const struct places *p, const char *command) {
   struct frame f;
   int r;
@@ -120,7 +109,7 @@ void session_step(struct session *s, const struct places *p, const char *command
   if (now_ms() < s->next_try) return;
   s->next_try = now_ms() + RETRY_MS;
   if (ask(s, p, command, 0) == 0) return;
-  if (now_ms() >= s->next_open && !stopped(p)) {
+  if (now_ms() >= s->next_open && !is_stop_in_force(p)) {
     open_in_background(p);
     s->next_open = now_ms() + REOPEN_MS;
   }

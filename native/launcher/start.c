@@ -187,6 +187,15 @@ static int reach_vriftd(const struct places *p, int64_t deadline, int may_start)
   return -1;
 }
 
+int is_stop_in_force(const struct places *p) {
+  char name[TEXT_MAX + 32];
+  struct stat st;
+  snprintf(name, sizeof name, "%s/stopped", p->run);
+  if (lstat(name, &st) == 0) return 1;
+  snprintf(name, sizeof name, "%s/stopped", p->project_run);
+  return lstat(name, &st) == 0;
+}
+
 int ensure_vriftd(const struct places *p, int64_t deadline) {
   int fd = reach_vriftd(p, deadline, 1);
   if (fd < 0) return -1;
@@ -196,16 +205,20 @@ int ensure_vriftd(const struct places *p, int64_t deadline) {
 
 static void ask_open(const struct places *p) {
   static struct inbox in;
-  char payload[3 * TEXT_MAX + 64] = "", mark[TEXT_MAX + 32];
+  char payload[3 * TEXT_MAX + 64] = "";
   int64_t deadline = now_ms() + START_MS;
-  struct stat st;
-  snprintf(mark, sizeof mark, "%s/stopped", p->run);
-  if (lstat(mark, &st) == 0) return;
-  int fd = reach_vriftd(p, deadline, 1);
-  if (fd < 0 || wire_put(payload, sizeof payload, "root", p->root)) return;
-  struct frame f;
-  if (wire_send(fd, VR_OP_OPEN, 1, payload) == 0) wire_wait(fd, &in, &f, deadline);
-  close(fd);
+  if (wire_put(payload, sizeof payload, "root", p->root)) return;
+  for (;;) {
+    struct frame f;
+    if (is_stop_in_force(p)) return;
+    int fd = reach_vriftd(p, deadline, 1);
+    if (fd < 0) return;
+    in.have = in.skip = 0;
+    int r = wire_send(fd, VR_OP_OPEN, 1, payload) == 0 ? wire_wait(fd, &in, &f, deadline) : -1;
+    close(fd);
+    if (r >= 0 || now_ms() >= deadline) return;
+    poll(NULL, 0, STEP_MS); /* it died while we asked: its successor is asked, which we start if need be */
+  }
 }
 
 void open_in_background(const struct places *p) {
