@@ -21,6 +21,7 @@ enum { /* vr_node.flags */
   N_GONE = 16,    /* the entry says GONE */
   N_CHANGED = 32, /* in the changes list */
   N_SEEN = 64,    /* met by the running scan of its directory */
+  N_KEPT = 128,   /* reported as a change since it was last gone: the metadata store has a record of it */
 };
 
 /* One per path known; the number never changes in an engine's life. 40 bytes. */
@@ -110,7 +111,7 @@ struct vr_engine {
   uint32_t scan_dir;
   int32_t scan_wd;
   uint32_t uid;
-  uint64_t scrub_due;
+  uint64_t scrub_due, sweep_due;
   uint64_t drain_begun; /* as dyn->drain_started, for other threads: the file under dyn may be replaced and unmapped */
 };
 

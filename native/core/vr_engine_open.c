@@ -194,6 +194,7 @@ int vr_engine_preload(struct vr_engine *e, const uint8_t *names, size_t size) {
     if (p == VR_NONE || (e->nodes[p].flags & N_EXCLUDED)) continue;
     uint32_t n = vr_enter(e, p, rel, len, 0);
     if (n == VR_NONE) break;
+    e->nodes[n].flags |= N_KEPT; /* so that its absence is reported */
     vr_distrust_node(e, n);
     entered++;
   }

@@ -206,14 +206,7 @@ static int sound(struct vr_engine *e, struct vr_entry *x, uint32_t n) {
   return 0;
 }
 
-void vr_put_entry(struct vr_engine *e, uint32_t n, const struct statx *st, uint32_t state, const char *target, uint32_t target_len) {
-  struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
-  if (!sound(e, x, n)) return;
-  if (!target || target_len > e->nodes[n].target_cap || target_len > VR_TARGET_MAX) target_len = 0, target = NULL;
-  begin(x);
-  x->state = state | (target ? VR_ENTRY_TARGET : 0);
-  x->target_len = (uint16_t)target_len;
-  if (target) memcpy((uint8_t *)x + FIXED + x->path_len, target, target_len);
+static void fill(struct vr_entry *x, const struct statx *st) {
   x->ino = st->stx_ino;
   x->size = st->stx_size;
   x->blocks = st->stx_blocks;
@@ -228,13 +221,32 @@ void vr_put_entry(struct vr_engine *e, uint32_t n, const struct statx *st, uint3
   x->gid = st->stx_gid;
   x->blksize = st->stx_blksize;
   x->attributes = (uint32_t)st->stx_attributes;
-  finish(x);
+}
+
+void vr_put_entry(struct vr_engine *e, uint32_t n, const struct statx *st, uint32_t state, const char *target, uint32_t target_len) {
+  struct vr_entry *x = vr_entry_at(e, e->nodes[n].off), y;
+  if (!sound(e, x, n)) return;
+  if (!target || target_len > e->nodes[n].target_cap || target_len > VR_TARGET_MAX) target_len = 0, target = NULL;
+  if (target) state |= VR_ENTRY_TARGET;
+  memcpy(&y, x, sizeof y);
+  fill(&y, st);
   uint16_t f = e->nodes[n].flags & (uint16_t)~(N_CLEAN | N_GONE);
   if (state & VR_ENTRY_CLEAN) f |= N_CLEAN;
   if (state & VR_ENTRY_GONE) f |= N_GONE;
   e->nodes[n].flags = f;
+  int same = !memcmp((uint8_t *)&y + offsetof(struct vr_entry, ino), (uint8_t *)x + offsetof(struct vr_entry, ino), sizeof y - offsetof(struct vr_entry, ino)) &&
+             x->target_len == target_len && (!target || !memcmp((uint8_t *)x + FIXED + x->path_len, target, target_len));
+  /* Most of a slot's entries have not changed: readers keep their cache lines, and the store gets nothing to write. */
+  if (same && x->state == state) return;
+  begin(x);
+  x->state = state;
+  x->target_len = (uint16_t)target_len;
+  if (target) memcpy((uint8_t *)x + FIXED + x->path_len, target, target_len);
+  if (!same) fill(x, st);
+  finish(x);
   if (!(state & VR_ENTRY_CLEAN)) return;
-  note_change(e, n);
+  if (!same || !(f & N_KEPT)) note_change(e, n);
+  e->nodes[n].flags |= N_KEPT;
   if (!S_ISDIR(st->stx_mode)) vr_ino_note(e, n, st->stx_ino);
 }
 
@@ -251,7 +263,9 @@ void vr_put_state(struct vr_engine *e, uint32_t n, uint32_t clear, uint32_t set)
   begin(x);
   x->state = (x->state & ~clear) | set;
   finish(x);
-  if ((set & VR_ENTRY_GONE) && (set & VR_ENTRY_CLEAN)) note_change(e, n);
+  if (!(set & VR_ENTRY_GONE) || !(set & VR_ENTRY_CLEAN)) return;
+  if (e->nodes[n].flags & N_KEPT) note_change(e, n); /* what the store never had need not be taken from it */
+  e->nodes[n].flags &= (uint16_t)~N_KEPT;
 }
 
 void vr_distrust_node(struct vr_engine *e, uint32_t n) {

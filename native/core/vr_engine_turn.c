@@ -13,6 +13,7 @@
 #define ROOT_CHECK_NS 100000000ull
 #define SCRUB_NS 5000000000ull
 #define SWEEP_STEP 32
+#define SWEEP_NS 20000000ull
 
 /* Step "ver": which slots are dirty, and at which value. */
 static uint32_t note_dirty(struct vr_engine *e) {
@@ -123,21 +124,23 @@ static void clean_slot(struct vr_engine *e, uint32_t s) {
 }
 
 /* Steps "stat" and "publish" for the slots that no record forbids, within the time; the next turn goes on where this one stopped. */
-static void clean_slots(struct vr_engine *e, uint64_t until) {
+static void clean_slots(struct vr_engine *e, uint32_t dirty, uint64_t until) {
   uint32_t s = e->clean_from, done = 0;
+  e->rep.dirty = dirty;
+  if (!dirty) return;
   for (uint32_t i = 0; i < VR_SLOTS; i++, s = (s + 1) % VR_SLOTS) {
     if (!s || !e->dirty[s] || e->forbidden->slot[s] || e->forbidden->everything) continue;
     if (done && vr_clock(CLOCK_MONOTONIC) > until) break;
     clean_slot(e, s);
     done++;
+    e->rep.dirty--;
   }
   e->clean_from = s;
   if (e->dirty[0] && !e->forbidden->everything) {
     __atomic_store_n(&e->pub[0], e->dirty_ver[0], __ATOMIC_RELEASE);
     e->dirty[0] = 0;
+    e->rep.dirty--;
   }
-  e->rep.dirty = 0;
-  for (s = 0; s < VR_SLOTS; s++) e->rep.dirty += e->dirty[s];
 }
 
 static void verify_some(struct vr_engine *e, uint64_t until) {
@@ -152,6 +155,8 @@ static void verify_some(struct vr_engine *e, uint64_t until) {
 
 /* Bounds what no event tells (atime older than a day, st_blocks, outside links): every entry is looked at again in time. */
 static void sweep(struct vr_engine *e) {
+  if (e->now < e->sweep_due) return;
+  e->sweep_due = e->now + SWEEP_NS;
   for (uint32_t i = 0; i < SWEEP_STEP && e->node_count; i++) {
     if (e->sweep >= e->node_count) e->sweep = 0;
     uint32_t n = e->sweep++;
@@ -259,7 +264,7 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
     vr_complete_drained(e);
     __atomic_store_n(&e->dyn->drain_done, number, __ATOMIC_SEQ_CST);
     __atomic_store_n(&e->dyn->drain_done_inv, ~number, __ATOMIC_SEQ_CST);
-    clean_slots(e, until);
+    clean_slots(e, dirty, until);
     set_lease(e, serve && e->published && e->native_why == VR_NATIVE_NONE ? t0 + VR_LEASE_NS : 0);
     verify_some(e, until);
     vr_scan_some(e, until);

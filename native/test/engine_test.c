@@ -178,7 +178,7 @@ static void unseen_changes(unsigned seed) {
     total += wrong, answered += known;
     if (i % 10 == 9) {
       nap(60), quiet();
-      for (int s = 0; linked && s < 100; s++) turn(); /* the sweep */
+      for (int s = 0; linked && s < 12; s++) nap(25), turn(); /* the sweep, 32 entries each */
       linked = 0;
       ask_all();
       total += wrong;
