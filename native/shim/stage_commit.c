@@ -42,6 +42,13 @@ void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot) {
   place->root_fd = place->parent_fd = -1;
 }
 
+/* Takes over what others did to the record: only that they promoted it. */
+void stage_record_refresh(struct stage_slot *slot) {
+  if (slot->board.header->board_id != slot->board_id) return;
+  uint32_t now = __atomic_load_n(&slot->board.staged[slot->staged].state, __ATOMIC_SEQ_CST), mine = slot->record.state;
+  if (now == ((mine & ~VR_BOARD_STAGED_STATE_MASK) | VR_BOARD_STAGED_PROMOTED)) slot->record.state = now;
+}
+
 int stage_slot_is_here(const struct stage_slot *slot) {
   struct statx st;
   return vr_fstatx(slot->fd, &st) == 0 && st.stx_ino == slot->record.staging_ino && vr_statx_dev(&st) == slot->record.parent_dev;
@@ -91,6 +98,7 @@ static int was_promoted(const struct stage_slot *slot) {
 static int put(struct stage_slot *slot, int fd) {
   if (was_promoted(slot)) return VR_STAGE_PLACED;
   struct vr_stage_place place;
+  stage_record_refresh(slot);
   stage_place_init(&place, slot);
   int done = vr_stage_find(&place, &slot->record, fd);
   if (done == 0) {

@@ -401,6 +401,20 @@ static void other_looks(void) {
   close(to), close(from);
   CHECK(live_records() == 0);
 }
+/* Promoted by somebody who looked, then removed, and the name used anew: the new file is not ours to touch. */
+static void other_looks_then_replaces(void) {
+  for (int remove_only = 0; remove_only < 2; remove_only++) {
+    int to, from, status;
+    pid_t pid = writer("o2", &to, &from);
+    shim_stage_promote_rel("o2", 2);
+    CHECK(is_file("o2", "partial") && unlink("o2") == 0);
+    if (!remove_only) put_file("o2", "theirs");
+    CHECK(write(to, "g", 1) == 1 && waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(remove_only ? absent("o2") : is_file("o2", "theirs"));
+    unlink("o2");
+    close(to), close(from);
+  }
+}
 static void writer_killed(void) {
   int to, from, status;
   put_file("k1", "old");
@@ -437,7 +451,7 @@ int main(void) {
   struct { const char *name; void (*run)(void); } tests[] = {
       {"names", names}, {"new_file", new_file}, {"rewrite", rewrite}, {"same_bytes", same_bytes}, {"refused", refused}, {"promote", promote}, {"demote", demote},
       {"taken", taken}, {"staging_removed", staging_removed}, {"moved_project", moved_project}, {"no_descriptors", no_descriptors},
-      {"commit_fails", commit_fails}, {"wild_stores", wild_stores}, {"closed_unseen", closed_unseen}, {"other_looks", other_looks},
+      {"commit_fails", commit_fails}, {"wild_stores", wild_stores}, {"closed_unseen", closed_unseen}, {"other_looks", other_looks}, {"replaces", other_looks_then_replaces},
       {"writer_killed", writer_killed},
   };
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
