@@ -28,9 +28,13 @@ void stage_slot_free(struct stage_slot *slot) {
   __atomic_fetch_sub(&stage_used, 1, __ATOMIC_SEQ_CST);
 }
 
-/* A successor of the board is mapped at the same address: there the index is somebody else's. */
+/* The HELD record becomes a plain one: it names its inode, and no longer forbids its slots. A successor of the board is mapped at the same
+ * address: there the indices are somebody else's. */
 void stage_record_free(struct stage_slot *slot) {
-  if (slot->board.header->board_id == slot->board_id) vr_staged_free(&slot->board, slot->staged, slot->record.state);
+  if (slot->board.header->board_id != slot->board_id) return;
+  uint32_t ours = slot->staged + 1;
+  __atomic_compare_exchange_n(&slot->board.records[slot->held].staged, &ours, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+  vr_staged_free(&slot->board, slot->staged, slot->record.state);
 }
 
 void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot) {

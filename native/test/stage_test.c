@@ -131,6 +131,8 @@ static void new_file(void) {
   CHECK(fd == lowest);
   CHECK(say(fd, "hello"));
   CHECK(absent("new.txt"));
+  uint32_t slot = vr_slot(vr_hash64("new.txt", 7, shim.board.header->hash_seed));
+  CHECK(shim.board.ver[slot] == 2 * VR_BOARD_BUMP && shim.board.records[held_of[fd] - 1].staged != 0);
   CHECK(entries(pid_dir, ".tmp") == 1);
   CHECK(staged_close(fd) == 0);
   CHECK(is_file("new.txt", "hello"));
@@ -217,6 +219,7 @@ static void promote(void) {
   shim_stage_promote_rel("p.txt", 5);
   CHECK(is_file("p.txt", "half") && staged_of[fd] == 0 && shim.board.dyn->staged_count == 0);
   CHECK(is_file(".vrift/salvage/p.txt.old", "old"));
+  CHECK(shim.board.records[held_of[fd] - 1].state == VR_BOARD_RECORD_LIVE && shim.board.records[held_of[fd] - 1].staged == 0);
   CHECK(say(fd, " more") && staged_close(fd) == 0 && is_file("p.txt", "half more"));
   fd = staged_open("d1/n.txt", W, 0666);
   mkdir("d1", 0777);
