@@ -196,6 +196,8 @@ int vr_stage_put(struct vr_stage_place *p, const struct vr_staged *r, int fd, en
     if (e) return e;
     if (s.present && is_inode(&s.target, r, r->staging_ino)) return VR_STAGE_PLACED; /* somebody promoted it */
     if (!s.staged && fd < 0) return -ENOENT;
+    /* Somebody promoted it, and the name was removed or given to another file since: natively ours is unlinked. */
+    if (!s.staged && VR_STAGED_STATE(r->state) == VR_BOARD_STAGED_PROMOTED) return VR_STAGE_LOST;
     int taken = r->old_ino ? !s.present || !is_inode(&s.target, r, r->old_ino) : s.present && !S_ISREG(s.target.stx_mode);
     if (taken) { /* natively our descriptor would now be on an unlinked file */
       if (fd < 0) return -ESTALE;

@@ -20,13 +20,18 @@ int vr_stage_has_writer(int dir, const char *path) {
   return e;
 }
 
-/* Frees a staged record and the HELD record that belongs to it, after moving what that one names. */
+/* Frees a staged record and the HELD record that belongs to it, after moving what that one names. An ESCAPED one stays, as a plain one:
+ * another process may have the descriptor, and the daemon finds out when it has not. */
 static void free_both(struct vr_board *board, uint32_t index, const struct vr_staged *r) {
   for (uint32_t i = 0; i < VR_BOARD_RECORDS; i++) {
     struct vr_record *held = &board->records[i];
     if (__atomic_load_n(&held->state, __ATOMIC_ACQUIRE) != VR_BOARD_RECORD_LIVE || held->kind == VR_BOARD_KIND_OP || held->staged != index + 1 ||
         held->pid != r->pid)
       continue;
+    if (held->kind == VR_BOARD_KIND_ESCAPED) {
+      __atomic_store_n(&held->staged, 0, __ATOMIC_SEQ_CST);
+      continue;
+    }
     uint32_t live = VR_BOARD_RECORD_LIVE;
     for (int k = 0; k < 6; k++)
       if (held->slots[k] != VR_BOARD_NO_SLOT) vr_bump(board, held->slots[k] % VR_SLOTS);

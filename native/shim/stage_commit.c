@@ -28,9 +28,13 @@ void stage_slot_free(struct stage_slot *slot) {
   __atomic_fetch_sub(&stage_used, 1, __ATOMIC_SEQ_CST);
 }
 
-/* A successor of the board is mapped at the same address: there the index is somebody else's. */
+/* The HELD record becomes a plain one: it names its inode, and no longer forbids its slots. A successor of the board is mapped at the same
+ * address: there the indices are somebody else's. */
 void stage_record_free(struct stage_slot *slot) {
-  if (slot->board.header->board_id == slot->board_id) vr_staged_free(&slot->board, slot->staged, slot->record.state);
+  if (slot->board.header->board_id != slot->board_id) return;
+  uint32_t ours = slot->staged + 1;
+  __atomic_compare_exchange_n(&slot->board.records[slot->held].staged, &ours, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+  vr_staged_free(&slot->board, slot->staged, slot->record.state);
 }
 
 void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot) {
@@ -40,6 +44,13 @@ void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot) {
   place->tid = (uint32_t)vr_sys6(SYS_gettid, 0, 0, 0, 0, 0, 0);
   place->name_g = shim_need_unsatisfied();
   place->root_fd = place->parent_fd = -1;
+}
+
+/* Takes over what others did to the record: only that they promoted it. */
+void stage_record_refresh(struct stage_slot *slot) {
+  if (slot->board.header->board_id != slot->board_id) return;
+  uint32_t now = __atomic_load_n(&slot->board.staged[slot->staged].state, __ATOMIC_SEQ_CST), mine = slot->record.state;
+  if (now == ((mine & ~VR_BOARD_STAGED_STATE_MASK) | VR_BOARD_STAGED_PROMOTED)) slot->record.state = now;
 }
 
 int stage_slot_is_here(const struct stage_slot *slot) {
@@ -91,6 +102,7 @@ static int was_promoted(const struct stage_slot *slot) {
 static int put(struct stage_slot *slot, int fd) {
   if (was_promoted(slot)) return VR_STAGE_PLACED;
   struct vr_stage_place place;
+  stage_record_refresh(slot);
   stage_place_init(&place, slot);
   int done = vr_stage_find(&place, &slot->record, fd);
   if (done == 0) {

@@ -19,6 +19,7 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
     return 1;
   }
   struct vr_stage_place place;
+  stage_record_refresh(slot);
   stage_place_init(&place, slot);
   struct statx st;
   int done = vr_stage_find(&place, &slot->record, slot->fd);

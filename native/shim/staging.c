@@ -252,7 +252,9 @@ static int publish(struct stage_slot *slot, const struct target *t, uint64_t ino
     vr_staged_free(b, (uint32_t)at, state);
     return 0;
   }
-  b->records[held].staged = (uint32_t)at + 1;
+  __atomic_store_n(&b->records[held].staged, (uint32_t)at + 1, __ATOMIC_SEQ_CST);
+  /* Only now does the record forbid its slots; what was cleaned between its publication and this is dirty again. */
+  for (uint32_t i = 0; i < in.nslots; i++) vr_bump(b, in.slots[i]);
   slot->held = held;
   slot->staged = (uint32_t)at;
   memcpy(&slot->record, &b->staged[at], sizeof slot->record);

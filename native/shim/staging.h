@@ -31,6 +31,7 @@ HIDDEN int stage_is_product(const char *rel, uint32_t len);
 /* stage_commit.c */
 HIDDEN int stage_slot_take(struct stage_slot *slot);               /* ACTIVE to BUSY; waits, bounded, for another thread. 0: not ours (any more) */
 HIDDEN void stage_slot_free(struct stage_slot *slot);
+HIDDEN void stage_record_refresh(struct stage_slot *slot);         /* learns that somebody else promoted it */
 HIDDEN void stage_record_free(struct stage_slot *slot);            /* its staged record, unless the board was replaced meanwhile */
 HIDDEN int stage_slot_is_here(const struct stage_slot *slot);      /* its descriptor is still on the staging file */
 HIDDEN void stage_slot_lost(struct stage_slot *slot);              /* ... is not: placed by name, slot freed */

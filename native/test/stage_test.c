@@ -131,6 +131,8 @@ static void new_file(void) {
   CHECK(fd == lowest);
   CHECK(say(fd, "hello"));
   CHECK(absent("new.txt"));
+  uint32_t slot = vr_slot(vr_hash64("new.txt", 7, shim.board.header->hash_seed));
+  CHECK(shim.board.ver[slot] == 2 * VR_BOARD_BUMP && shim.board.records[held_of[fd] - 1].staged != 0);
   CHECK(entries(pid_dir, ".tmp") == 1);
   CHECK(staged_close(fd) == 0);
   CHECK(is_file("new.txt", "hello"));
@@ -217,6 +219,7 @@ static void promote(void) {
   shim_stage_promote_rel("p.txt", 5);
   CHECK(is_file("p.txt", "half") && staged_of[fd] == 0 && shim.board.dyn->staged_count == 0);
   CHECK(is_file(".vrift/salvage/p.txt.old", "old"));
+  CHECK(shim.board.records[held_of[fd] - 1].state == VR_BOARD_RECORD_LIVE && shim.board.records[held_of[fd] - 1].staged == 0);
   CHECK(say(fd, " more") && staged_close(fd) == 0 && is_file("p.txt", "half more"));
   fd = staged_open("d1/n.txt", W, 0666);
   mkdir("d1", 0777);
@@ -401,6 +404,20 @@ static void other_looks(void) {
   close(to), close(from);
   CHECK(live_records() == 0);
 }
+/* Promoted by somebody who looked, then removed, and the name used anew: the new file is not ours to touch. */
+static void other_looks_then_replaces(void) {
+  for (int remove_only = 0; remove_only < 2; remove_only++) {
+    int to, from, status;
+    pid_t pid = writer("o2", &to, &from);
+    shim_stage_promote_rel("o2", 2);
+    CHECK(is_file("o2", "partial") && unlink("o2") == 0);
+    if (!remove_only) put_file("o2", "theirs");
+    CHECK(write(to, "g", 1) == 1 && waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(remove_only ? absent("o2") : is_file("o2", "theirs"));
+    unlink("o2");
+    close(to), close(from);
+  }
+}
 static void writer_killed(void) {
   int to, from, status;
   put_file("k1", "old");
@@ -437,7 +454,7 @@ int main(void) {
   struct { const char *name; void (*run)(void); } tests[] = {
       {"names", names}, {"new_file", new_file}, {"rewrite", rewrite}, {"same_bytes", same_bytes}, {"refused", refused}, {"promote", promote}, {"demote", demote},
       {"taken", taken}, {"staging_removed", staging_removed}, {"moved_project", moved_project}, {"no_descriptors", no_descriptors},
-      {"commit_fails", commit_fails}, {"wild_stores", wild_stores}, {"closed_unseen", closed_unseen}, {"other_looks", other_looks},
+      {"commit_fails", commit_fails}, {"wild_stores", wild_stores}, {"closed_unseen", closed_unseen}, {"other_looks", other_looks}, {"replaces", other_looks_then_replaces},
       {"writer_killed", writer_killed},
   };
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
