@@ -26,7 +26,7 @@ void shim_ask_native(struct shim_question *q, uint32_t reason) {
   if (q->rel) shim_stage_promote_rel(q->rel, q->rel_len);
 }
 
-static int superseded_seen; /* a lookup was refused because of it */
+static int superseded_seen HOT_BSS; /* a lookup was refused because of it */
 
 /* May this process ask at all? The VDir, or NULL and why not. */
 static const struct vr_vdir *allowed(uint32_t *reason) {

@@ -11,6 +11,7 @@
 #define PHDRS_MAX 256
 #define LOADS_MAX 8
 #define DYNAMIC_MAX 64 /* entries looked at; DT_NEEDED come first */
+#define NAMES_BYTES 512
 
 #if defined(__x86_64__)
 #define OUR_MACHINE EM_X86_64
@@ -18,11 +19,6 @@
 #define OUR_MACHINE EM_AARCH64
 #endif
 
-static char own_interp[INTERP_MAX];
-static char own_lib[1024];                 /* our file as LD_PRELOAD has it */
-static char own_preload[1024 + 16];        /* "LD_PRELOAD=" own_lib */
-static char var_root[VR_ROOT_PATH_MAX + 16], var_run[VR_ROOT_PATH_MAX + 24];
-static char var_verify[32], var_verify_log[VR_ROOT_PATH_MAX + 24], var_trace[VR_ROOT_PATH_MAX + 16];
 
 static const char *value_of(char *const envp[], const char *name) {
   size_t n = strlen(name);
@@ -30,56 +26,33 @@ static const char *value_of(char *const envp[], const char *name) {
     if (!strncmp(*e, name, n) && (*e)[n] == '=') return *e + n + 1;
   return NULL;
 }
-static void set_var(char *to, size_t cap, const char *name, const char *value) {
-  size_t n = strlen(name), v = value ? strlen(value) : 0;
-  if (!value || n + v + 2 > cap) return;
-  memcpy(to, name, n);
-  to[n] = '=';
-  memcpy(to + n + 1, value, v + 1);
-}
-
-/* The entry of a separated list that is our library: start, or NULL. */
-static const char *find_own(const char *list, size_t *len) {
+const char *shim_find_own(const char *list, size_t *len) {
+  static const char name[] = "libvrift_shim.so";
   while (list && *list) {
-    size_t n = strcspn(list, ": ");
-    const char *base = list + n;
-    while (base > list && base[-1] != '/') base--;
-    if (n && (own_lib[0] ? strlen(own_lib) == n && !memcmp(list, own_lib, n) : !strncmp(base, "libvrift_shim.so", 16))) {
-      *len = n;
-      return list;
+    size_t n = 0, base = 0, k = 0;
+    for (; list[n] && list[n] != ':' && list[n] != ' '; n++)
+      if (list[n] == '/') base = n + 1;
+    if (shim.own_lib) {
+      while (k < n && shim.own_lib[k] == list[k]) k++;
+      if (n && k == n && !shim.own_lib[k]) return *len = n, list;
+    } else {
+      while (name[k] && list[base + k] == name[k]) k++;
+      if (n && !name[k]) return *len = n, list;
     }
     list += n + (list[n] != 0);
   }
   return NULL;
 }
 
-static void find_own_interp(void) {
+/* Our own program interpreter, in the program's own read-only memory; NULL: unknown. */
+static const char *own_interp(void) {
   const Elf64_Phdr *ph = (const Elf64_Phdr *)getauxval(AT_PHDR);
-  size_t n = getauxval(AT_PHNUM), base = 0, len;
-  const char *text = NULL;
+  size_t n = getauxval(AT_PHNUM), base = 0;
   for (size_t i = 0; ph && i < n; i++)
     if (ph[i].p_type == PT_PHDR) base = (size_t)ph - ph[i].p_vaddr;
   for (size_t i = 0; ph && i < n; i++)
-    if (ph[i].p_type == PT_INTERP) text = (const char *)(base + ph[i].p_vaddr);
-  if (text && (len = strnlen(text, INTERP_MAX)) < INTERP_MAX) memcpy(own_interp, text, len + 1);
-}
-
-__attribute__((constructor(102))) static void remember_environment(int argc, char **argv, char **envp) {
-  (void)argc, (void)argv;
-  size_t n = 0;
-  if (!shim_active()) return;
-  find_own_interp();
-  const char *own = find_own(value_of(envp, "LD_PRELOAD"), &n);
-  if (own && n < sizeof own_lib) {
-    memcpy(own_lib, own, n);
-    own_lib[n] = 0;
-    set_var(own_preload, sizeof own_preload, "LD_PRELOAD", own_lib);
-  }
-  set_var(var_root, sizeof var_root, "VRIFT_ROOT", shim.root);
-  set_var(var_run, sizeof var_run, "VRIFT_PROJECT_RUN", shim.project_run);
-  set_var(var_verify, sizeof var_verify, "VRIFT_VERIFY", value_of(envp, "VRIFT_VERIFY"));
-  set_var(var_verify_log, sizeof var_verify_log, "VRIFT_VERIFY_LOG", value_of(envp, "VRIFT_VERIFY_LOG"));
-  set_var(var_trace, sizeof var_trace, "VRIFT_TRACE", value_of(envp, "VRIFT_TRACE"));
+    if (ph[i].p_type == PT_INTERP) return (const char *)(base + ph[i].p_vaddr);
+  return NULL;
 }
 
 /* --- the program --- */
@@ -87,9 +60,9 @@ static long pread_raw(int fd, void *buf, size_t n, uint64_t at) { return raw4(SY
 
 static int same_interp(const char *interp) {
   struct stat a, b;
-  if (!own_interp[0] || !strcmp(interp, own_interp)) return 1;
-  return raw_stat(AT_FDCWD, interp, &a, 0) == 0 && raw_stat(AT_FDCWD, own_interp, &b, 0) == 0 && a.st_dev == b.st_dev &&
-         a.st_ino == b.st_ino;
+  const char *own = own_interp();
+  if (!own || !strcmp(interp, own)) return 1;
+  return raw_stat(AT_FDCWD, interp, &a, 0) == 0 && raw_stat(AT_FDCWD, own, &b, 0) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 /* Address Sanitizer refuses to start behind a preloaded library: "runtime does not come first". */
@@ -108,35 +81,53 @@ static uint64_t file_offset(const struct segments *g, uint64_t address) {
       return address - g->load[i].p_vaddr + g->load[i].p_offset;
   return 0;
 }
+/* The names of the first libraries needed, mostly with one read: they lie together. */
 static int refuses_preload(int fd, const struct segments *g) {
   Elf64_Dyn d[DYNAMIC_MAX];
-  uint64_t strings = 0;
-  char name[24];
+  uint64_t strings = 0, low = UINT64_MAX, have = 0;
+  char names[NAMES_BYTES], one[24];
   long got = g->dynamic.p_filesz ? pread_raw(fd, d, g->dynamic.p_filesz < sizeof d ? g->dynamic.p_filesz : sizeof d, g->dynamic.p_offset) : 0;
   size_t n = got > 0 ? (size_t)got / sizeof *d : 0;
-  for (size_t i = 0; i < n && d[i].d_tag != DT_NULL; i++)
+  for (size_t i = 0; i < n && d[i].d_tag != DT_NULL; i++) {
     if (d[i].d_tag == DT_STRTAB) strings = file_offset(g, d[i].d_un.d_ptr);
-  for (size_t i = 0; strings && i < n && d[i].d_tag != DT_NULL; i++) {
+    else if (d[i].d_tag == DT_NEEDED && d[i].d_un.d_val < low) low = d[i].d_un.d_val;
+  }
+  if (!strings || low == UINT64_MAX) return 0;
+  long r = pread_raw(fd, names, sizeof names, strings + low);
+  if (r > 0) have = (uint64_t)r;
+  for (size_t i = 0; i < n && d[i].d_tag != DT_NULL; i++) {
     if (d[i].d_tag != DT_NEEDED) continue;
-    long r = pread_raw(fd, name, sizeof name - 1, strings + d[i].d_un.d_val);
-    name[r > 0 ? r : 0] = 0;
+    uint64_t at = d[i].d_un.d_val - low;
+    const char *name = names + at;
+    if (at >= have || have - at < sizeof one) {
+      r = pread_raw(fd, one, sizeof one - 1, strings + d[i].d_un.d_val);
+      one[r > 0 ? r : 0] = 0;
+      name = one;
+    }
     if (is_first_or_nothing(name)) return 1;
   }
   return 0;
 }
 
-static enum program elf_program(int fd, const Elf64_Ehdr *h) {
+/* head: the file's first `have` bytes, where program headers and interpreter mostly lie. */
+static int part_of_file(int fd, const char *head, size_t have, void *to, size_t n, uint64_t at) {
+  if (at <= have && n <= have - at) return memcpy(to, head + at, n), 1;
+  return pread_raw(fd, to, n, at) == (long)n;
+}
+static enum program elf_program(int fd, const char *head, size_t have) {
   char interp[INTERP_MAX] = "";
   struct segments g = {.loads = 0};
-  if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_machine != OUR_MACHINE || h->e_phentsize != sizeof(Elf64_Phdr)) return PROGRAM_FOREIGN;
-  for (unsigned i = 0; i < h->e_phnum && i < PHDRS_MAX; i++) {
+  Elf64_Ehdr h;
+  memcpy(&h, head, sizeof h);
+  if (h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_machine != OUR_MACHINE || h.e_phentsize != sizeof(Elf64_Phdr)) return PROGRAM_FOREIGN;
+  for (unsigned i = 0; i < h.e_phnum && i < PHDRS_MAX; i++) {
     Elf64_Phdr p;
-    if (pread_raw(fd, &p, sizeof p, h->e_phoff + i * sizeof p) != (long)sizeof p) return PROGRAM_ODD;
+    if (!part_of_file(fd, head, have, &p, sizeof p, h.e_phoff + i * sizeof p)) return PROGRAM_ODD;
     if (p.p_type == PT_DYNAMIC) g.dynamic = p;
     else if (p.p_type == PT_LOAD && g.loads < LOADS_MAX) g.load[g.loads++] = p;
     else if (p.p_type == PT_INTERP) {
       if (p.p_filesz < 2 || p.p_filesz > sizeof interp) return PROGRAM_FOREIGN;
-      if (pread_raw(fd, interp, p.p_filesz, p.p_offset) != (long)p.p_filesz || interp[p.p_filesz - 1]) return PROGRAM_FOREIGN;
+      if (!part_of_file(fd, head, have, interp, p.p_filesz, p.p_offset) || interp[p.p_filesz - 1]) return PROGRAM_FOREIGN;
     }
   }
   if (!interp[0]) return PROGRAM_STATIC;
@@ -151,9 +142,22 @@ static char *script_interpreter(char *head, long n) {
   return *p ? p : NULL;
 }
 
+static int gains_privilege(mode_t mode) { return (mode & S_ISUID) || (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP); }
+
+/* The daemon has a verdict about this very file, and verdicts are given only to programs that had us in them. */
+static int ran_with_us(int dirfd, const char *path) {
+  const struct vr_vdir *v = __atomic_load_n(&shim.vdir, __ATOMIC_ACQUIRE);
+  struct stat st;
+  if (!v || shim.reads_off || raw_stat(dirfd, path, &st, 0) || !S_ISREG(st.st_mode) || gains_privilege(st.st_mode)) return 0;
+  struct vr_program file = {.dev = st.st_dev, .ino = st.st_ino, .size = (uint64_t)st.st_size, .mtime = (uint64_t)st.st_mtim.tv_sec,
+                            .mtime_ns = (uint32_t)st.st_mtim.tv_nsec, .ctime = (uint64_t)st.st_ctim.tv_sec, .ctime_ns = (uint32_t)st.st_ctim.tv_nsec};
+  return vr_program_verdict(v, &file) != VR_PROGRAM_UNKNOWN;
+}
+
 static enum program program_at(int dirfd, const char *path, int depth) {
   _Alignas(Elf64_Ehdr) char head[HEAD_BYTES];
   struct stat st;
+  if (ran_with_us(dirfd, path)) return PROGRAM_SEEN;
   int fd = raw_open(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
   if (fd < 0) return fd == -EACCES || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? PROGRAM_ODD : PROGRAM_MISSING;
   enum program result = PROGRAM_ODD;
@@ -165,10 +169,9 @@ static enum program program_at(int dirfd, const char *path, int depth) {
     char *next = script_interpreter(head, n);
     raw_close(fd);
     return !next ? PROGRAM_ODD : depth >= SCRIPT_DEPTH_MAX ? PROGRAM_MISSING : program_at(AT_FDCWD, next, depth + 1);
-  } else if ((st.st_mode & S_ISUID) || (st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
-             raw4(SYS_fgetxattr, fd, (long)"security.capability", 0, 0) > 0)
+  } else if (gains_privilege(st.st_mode) || raw4(SYS_fgetxattr, fd, (long)"security.capability", 0, 0) > 0)
     result = PROGRAM_SECURE;
-  else if (n >= (long)sizeof(Elf64_Ehdr) && !memcmp(head, ELFMAG, SELFMAG)) result = elf_program(fd, (Elf64_Ehdr *)(void *)head);
+  else if (n >= (long)sizeof(Elf64_Ehdr) && !memcmp(head, ELFMAG, SELFMAG)) result = elf_program(fd, head, (size_t)n);
   raw_close(fd);
   return result;
 }
@@ -207,11 +210,11 @@ size_t shim_env_count(char *const envp[]) {
 /* Switched off, faked owners, or a program of another project: left as it is, and it does not have us. */
 static int left_alone(char *const envp[]) {
   const char *off = value_of(envp, "VRIFT"), *preload = value_of(envp, "LD_PRELOAD"), *root = value_of(envp, "VRIFT_ROOT");
-  return (off && !strcmp(off, "0")) || (preload && strstr(preload, "fakeroot")) || (root && strcmp(root, shim.root)) || !own_lib[0];
+  return (off && !strcmp(off, "0")) || (preload && strstr(preload, "fakeroot")) || (root && strcmp(root, shim.root)) || !shim.own_lib;
 }
 int shim_env_reaches(char *const envp[]) {
   size_t n;
-  return !left_alone(envp) && find_own(value_of(envp, "LD_PRELOAD"), &n) && value_of(envp, "VRIFT_ROOT") && value_of(envp, "VRIFT_PROJECT_RUN");
+  return !left_alone(envp) && shim_find_own(value_of(envp, "LD_PRELOAD"), &n) && value_of(envp, "VRIFT_ROOT") && value_of(envp, "VRIFT_PROJECT_RUN");
 }
 
 static int is_var(const char *entry, const char *name) {
@@ -222,7 +225,7 @@ static int is_var(const char *entry, const char *name) {
 /* The user's preloads with ours behind them, or, for a foreign loader that would refuse ours, without. NULL: nothing left of it. */
 static char *preload_for(struct exec_env *e, char *entry, int foreign) {
   size_t n, total = strlen(entry);
-  const char *own = find_own(entry + 11, &n);
+  const char *own = shim_find_own(entry + 11, &n);
   if (!foreign && own) return entry;
   if (foreign && !own) return entry;
   if (foreign) {
@@ -232,12 +235,12 @@ static char *preload_for(struct exec_env *e, char *entry, int foreign) {
     memcpy(e->preload + before, own + n, after + 1);
     return e->preload[11] == 0 ? NULL : e->preload;
   }
-  size_t lib = strlen(own_lib);
+  size_t lib = strlen(shim.own_lib);
   if (total + lib + 2 > sizeof e->preload) return entry;
   memcpy(e->preload, entry, total);
   size_t at = total;
   if (total > 11) e->preload[at++] = ':';
-  memcpy(e->preload + at, own_lib, lib + 1);
+  memcpy(e->preload + at, shim.own_lib, lib + 1);
   return e->preload;
 }
 
@@ -252,21 +255,21 @@ void shim_env_plan(struct exec_env *e, char *const envp[], char **vector, enum p
     if (is_var(entry, "LD_PRELOAD") && !preload) {
       preload = 1;
       if (!(entry = preload_for(e, entry, foreign))) continue;
-      e->reaches = find_own(entry + 11, &own) != NULL;
+      e->reaches = shim_find_own(entry + 11, &own) != NULL;
     } else if (is_var(entry, "VRIFT_NEED")) continue;
     else if (is_var(entry, "VRIFT_ROOT")) root = 1;
     else if (is_var(entry, "VRIFT_PROJECT_RUN")) run = 1;
     vector[n++] = entry;
   }
   if (!preload && !foreign) {
-    vector[n++] = own_preload;
+    vector[n++] = shim.var_preload;
     e->reaches = 1;
   }
-  if (!root) vector[n++] = var_root;
-  if (!run) vector[n++] = var_run;
-  if (var_verify[0] && !value_of(envp, "VRIFT_VERIFY")) vector[n++] = var_verify;
-  if (var_verify_log[0] && !value_of(envp, "VRIFT_VERIFY_LOG")) vector[n++] = var_verify_log;
-  if (var_trace[0] && !value_of(envp, "VRIFT_TRACE")) vector[n++] = var_trace;
+  if (!root) vector[n++] = shim.var_root;
+  if (!run) vector[n++] = shim.var_run;
+  if (shim.var_verify && !value_of(envp, "VRIFT_VERIFY")) vector[n++] = shim.var_verify;
+  if (shim.var_verify_log && !value_of(envp, "VRIFT_VERIFY_LOG")) vector[n++] = shim.var_verify_log;
+  if (shim.var_trace && !value_of(envp, "VRIFT_TRACE")) vector[n++] = shim.var_trace;
   /* What this process knows from outside is handed on only if the VDir says that it misses nothing itself (leaky programs do). Without it the
    * child's every change would name G. */
   if (!shim.vdir && !shim_need_unsatisfied()) shim_want_vdir();

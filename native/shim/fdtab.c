@@ -9,6 +9,7 @@
 #include "writer.h"
 
 #define HELD_MAX 4096
+#define LOW_MAX 64 /* descriptors that most processes have no more of */
 #define DIR_MAX 128
 #define DIR_PATH_MAX 1000
 #define RELEASING 0x80000000u
@@ -30,11 +31,13 @@ struct dir {
   char path[DIR_PATH_MAX];
 };
 
-static uint64_t words[SHIM_FD_MAX];
+static uint64_t low_words[LOW_MAX] HOT_BSS, words[SHIM_FD_MAX];
 static struct held objects[HELD_MAX];
 static struct dir dirs[DIR_MAX];
-static uint32_t held_high, held_hint, dir_hint, fd_high, forks;
-static uint32_t *fork_canary; /* MADV_WIPEONFORK: reads 0 after any fork, not after vfork */
+static uint32_t held_high HOT_BSS, held_hint HOT_BSS, dir_hint HOT_BSS, fd_high HOT_BSS, forks HOT_BSS;
+static uint32_t *fork_canary HOT_BSS; /* NULL: nothing that a child would share was written yet.
+  MADV_WIPEONFORK:
+                                       * MADV_WIPEONFORK: reads 0 after any fork, not after vfork */
 
 static uint64_t word_of(uint32_t kind, uint32_t index, uint32_t generation) {
   return kind | (uint64_t)index << 8 | (uint64_t)generation << 32;
@@ -43,18 +46,19 @@ static uint32_t kind_of(uint64_t w) { return (uint32_t)w & 7; }
 static uint32_t index_of(uint64_t w) { return (uint32_t)(w >> 8) & 0x1fff; }
 static int is_write(uint64_t w) { return kind_of(w) == SHIM_FD_WRITE || kind_of(w) == SHIM_FD_STAGED; }
 static int in_range(int fd) { return fd >= 0 && fd < SHIM_FD_MAX; }
-static uint64_t load(int fd) { return __atomic_load_n(&words[fd], __ATOMIC_ACQUIRE); }
+static uint64_t *word_at(int fd) { return fd < LOW_MAX ? &low_words[fd] : &words[fd]; }
+static uint64_t load(int fd) { return __atomic_load_n(word_at(fd), __ATOMIC_ACQUIRE); }
 
-__attribute__((constructor(102))) static void make_canary(void) {
-  if (!shim_active()) return;
+/* Made before the first thing is written that a child would share with us. */
+static void make_canary(void) {
+  uint32_t *none = NULL;
+  if (__atomic_load_n(&fork_canary, __ATOMIC_ACQUIRE)) return;
   long p = raw_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   if (raw_failed(p)) return;
-  if (raw3(SYS_madvise, p, 4096, MADV_WIPEONFORK) < 0) {
+  *(uint32_t *)p = 1;
+  if (raw3(SYS_madvise, p, 4096, MADV_WIPEONFORK) < 0 ||
+      !__atomic_compare_exchange_n(&fork_canary, &none, (uint32_t *)p, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
     raw2(SYS_munmap, p, 4096);
-    return;
-  }
-  fork_canary = (uint32_t *)p;
-  *fork_canary = 1;
 }
 
 /* A process that was made by a bare clone (no hook saw it) is told from a vfork child by the canary, and adopted. */
@@ -167,8 +171,9 @@ static void forget_word(uint64_t w) {
 }
 /* A word that is still there belongs to a descriptor which something closed without us seeing it. */
 static void publish(int fd, uint64_t w) {
+  make_canary();
   raise_to(&fd_high, (uint32_t)fd + 1);
-  uint64_t old = __atomic_exchange_n(&words[fd], w, __ATOMIC_ACQ_REL);
+  uint64_t old = __atomic_exchange_n(word_at(fd), w, __ATOMIC_ACQ_REL);
   if (old) forget_word(old);
 }
 
@@ -183,7 +188,7 @@ int shim_fd_is_held(int fd) {
 }
 
 void shim_fd_forget(int fd) {
-  if (in_range(fd) && load(fd) && !shim_in_vfork_child()) forget_word(__atomic_exchange_n(&words[fd], 0, __ATOMIC_ACQ_REL));
+  if (in_range(fd) && load(fd) && !shim_in_vfork_child()) forget_word(__atomic_exchange_n(word_at(fd), 0, __ATOMIC_ACQ_REL));
 }
 
 void shim_fd_opened_other(int fd, int regular) {
@@ -293,13 +298,13 @@ void shim_fd_unstaged(int fd) {
   struct held *h = &objects[index_of(w) % HELD_MAX];
   h->staged = 0;
   if (h->record >= 0) __atomic_store_n(&shim.board.records[h->record].staged, 0, __ATOMIC_SEQ_CST); /* its path slot may be published */
-  __atomic_compare_exchange_n(&words[fd], &w, (w & ~7ull) | SHIM_FD_WRITE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+  __atomic_compare_exchange_n(word_at(fd), &w, (w & ~7ull) | SHIM_FD_WRITE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /* --- life cycle --- */
 uint64_t shim_fd_take(int fd) {
   if (!in_range(fd) || !load(fd) || shim_in_vfork_child()) return 0;
-  uint64_t w = __atomic_exchange_n(&words[fd], 0, __ATOMIC_ACQ_REL);
+  uint64_t w = __atomic_exchange_n(word_at(fd), 0, __ATOMIC_ACQ_REL);
   if (is_write(w)) return w;
   if (w) forget_word(w);
   return 0;

@@ -17,7 +17,7 @@ BEGIN {
   n = split("dirent errno fcntl fts ftw glob mqueue poll semaphore signal spawn stdarg stdio stdlib sys/epoll sys/msg sys/resource sys/select sys/sem sys/socket sys/stat sys/time sys/types sys/uio sys/wait time utime wchar unistd", hs, " ")
   for (i = 1; i <= n; i++) printf "#include <%s.h>\n", hs[i] > H
   printf "#include \"shim.h\"\n" > H
-  printf "/* Generated from interpose.def. Do not edit. */\n#include <dlfcn.h>\n#include <sys/syscall.h>\n#include \"interpose_gen.h\"\n#include \"raw.h\"\n#include \"writer.h\"\nstruct shim_reals real;\n" > C
+  printf "/* Generated from interpose.def. Do not edit. */\n#include <sys/syscall.h>\n#include \"interpose_gen.h\"\n#include \"raw.h\"\n#include \"writer.h\"\nstruct shim_reals real HOT_BSS;\n" > C
   printf "{\n  global:\n" > M
   printf "" > S
 }
@@ -39,8 +39,8 @@ function exported(name) {
 function wrapper(ret, name, args, family, sys,   call, fd) {
   call = names(args)
   printf "%s%shook_%s(%s) {\n", ret, sep(ret), name, args > C
-  if (sys != "") printf "  if (__builtin_expect(!real.%s, 0)) return (%s)shim_raw_early(SYS_%s, %s);\n", name, ret, sys, casts(call) > C
-  else printf "  if (__builtin_expect(!real.%s, 0) && !shim_late_real((void **)&real.%s, \"%s\")) { errno = ENOSYS; return (%s)%s; }\n", name, name, name, ret, (ret ~ /\*$/ || ret == "size_t") ? "0" : "-1" > C
+  if (sys != "") printf "  if (!LIBC(%s)) return (%s)shim_raw_early(SYS_%s, %s);\n", name, ret, sys, casts(call) > C
+  else printf "  if (!HAVE(%s)) { errno = ENOSYS; return (%s)%s; }\n", name, ret, (ret ~ /\*$/ || ret == "size_t") ? "0" : "-1" > C
   printf "  %s%sresult = (real.%s)(%s);\n", ret, sep(ret), name, call > C
   if (family == "edge_fd") printf "  if (result >= 0 || errno == EINTR) shim_edge_fd(fd);\n" > C
   else if (family == "edge_io") {
@@ -75,15 +75,12 @@ NF < 5 { print "gen_interpose: " FILENAME ":" NR ": too few fields: " $0 > "/dev
   printf "%s\n", alias[name] > H
   if (family != "raw") {
     fields = fields sprintf("  %s%s(*%s)(%s);\n", ret, sep(ret), name, args)
-    resolve = resolve sprintf("  real.%s = (__typeof__(real.%s))shim_next_symbol(\"%s\");\n", name, name, name)
   }
   if (family ~ /^edge/) { w++; wret[w] = ret; wname[w] = name; wargs[w] = args; wfam[w] = family; wsys[w] = sys }
 }
 END {
-  printf "/* The functions we stand in front of, as the next library has them. NULL: not resolved yet, or not in this libc. */\nstruct shim_reals {\n%s};\nextern struct shim_reals real HIDDEN;\nHIDDEN void shim_resolve_reals(void);\n", fields > H
-  printf "/* Resolves one real function now, for calls that come before the constructor and have no system call of their own. */\nHIDDEN void *shim_late_real(void **slot, const char *name);\n/* next_symbol.c: as dlsym(RTLD_NEXT, name), fast. In the constructor only. */\nHIDDEN void *shim_next_symbol(const char *name);\n#endif\n" > H
-  printf "void shim_resolve_reals(void) {\n%s}\n", resolve > C
-  printf "void *shim_late_real(void **slot, const char *name) {\n  return *slot = dlsym(RTLD_NEXT, name);\n}\n" > C
+  printf "/* The functions we stand in front of, as the next library has them. NULL: not asked for yet, or not in this libc. */\nstruct shim_reals {\n%s};\nextern struct shim_reals real HIDDEN;\n", fields > H
+  printf "/* next_symbol.c: finds it and stores it; NULL: there is none. Takes no lock and allocates nothing. */\nHIDDEN void *shim_find_real(void **slot, const char *name);\n#define HAVE(name) (__builtin_expect(real.name != NULL, 1) || shim_find_real((void **)&real.name, #name))\n/* For what is a system call in itself: before the constructor the raw call is made. */\n#define LIBC(name) (__builtin_expect(real.name != NULL, 1) || (shim.ready && shim_find_real((void **)&real.name, #name)))\n#endif\n" > H
   for (i = 1; i <= w; i++) wrapper(wret[i], wname[i], wargs[i], wfam[i], wsys[i])
   printf "  local: *;\n};\n" > M
   exit failed

@@ -1,57 +1,128 @@
 /* Start of the InceptionLayer in a process: who are we, where is the project, is there a reason to stay out. The library is linked
  * with -z initfirst, so this runs before the constructors of every other library; calls that come even earlier (an allocator used
- * by the loader) find shim.ready == 0 and are made raw. */
+ * by the loader) find shim.ready == 0 and are made raw. Every process of a build pays for this: one walk over the environment, hardly
+ * a function of libc (each first call into another page of it is a page fault), nothing looked up before it is needed. */
 #include <sys/auxv.h>
 #include "interpose_gen.h"
 #include "raw.h"
 #include "internal.h"
 
-struct shim_state shim;
+#define PRELOAD_NAME "LD_PRELOAD="
 
-static const char *value_of(char **envp, const char *name) {
-  size_t n = strlen(name);
-  for (char **e = envp; e && *e; e++)
-    if (!strncmp(*e, name, n) && (*e)[n] == '=') return *e + n + 1;
-  return NULL;
+struct shim_state shim HOT_BSS;
+/* Copies of what the environment said, which programs may overwrite. Room for all at their longest; only what is used is touched. */
+static char text[4 * (VR_ROOT_PATH_MAX + 32) + 2 * (SHIM_LIBRARY_MAX + 32)] __attribute__((section(".bss.1text")));
+static uint32_t text_used;
+
+struct settings {
+  char *off, *root, *run, *preload, *verify, *verify_log, *trace, *sync, *need; /* whole entries, "NAME=value"; NULL: not set */
+};
+
+static size_t length(const char *s) {
+  size_t n = 0;
+  while (s[n]) n++;
+  return n;
+}
+static int starts(const char *s, const char *with) {
+  while (*with && *s == *with) s++, with++;
+  return !*with;
+}
+static int has(const char *s, const char *part) {
+  for (; *s; s++)
+    if (starts(s, part)) return 1;
+  return 0;
+}
+static char *keep(const char *from, size_t n) {
+  if (n >= sizeof text - text_used) return NULL;
+  char *to = text + text_used;
+  for (size_t i = 0; i < n; i++) to[i] = from[i];
+  to[n] = 0;
+  text_used += (uint32_t)n + 1;
+  return to;
 }
 
-/* Absolute, no trailing slash, no empty, "." or ".." part, and short enough. */
-static int take_path(const char *from, char *to, size_t cap) {
-  if (!from || from[0] != '/' || !from[1]) return 0;
-  size_t n = strlen(from);
-  if (n >= cap || from[n - 1] == '/') return 0;
-  for (const char *p = from; (p = strchr(p, '/')); p++) {
-    size_t part = strcspn(p + 1, "/");
-    if (!part || (part == 1 && p[1] == '.') || (part == 2 && p[1] == '.' && p[2] == '.')) return 0;
+/* The first entry of a name counts, as for getenv. */
+static void read_environment(char **envp, struct settings *s) {
+  const struct { const char *name; char **to; } names[] = {
+      {"VRIFT=", &s->off}, {"VRIFT_ROOT=", &s->root}, {"VRIFT_PROJECT_RUN=", &s->run}, {PRELOAD_NAME, &s->preload},
+      {"VRIFT_VERIFY=", &s->verify}, {"VRIFT_VERIFY_LOG=", &s->verify_log}, {"VRIFT_TRACE=", &s->trace}, {"VRIFT_SYNC=", &s->sync},
+      {"VRIFT_NEED=", &s->need}};
+  for (char **e = envp; e && *e; e++) {
+    if (!((*e)[0] == 'V' && (*e)[1] == 'R') && !((*e)[0] == 'L' && (*e)[1] == 'D')) continue;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+      if (!*names[i].to && starts(*e, names[i].name)) *names[i].to = *e;
   }
-  memcpy(to, from, n + 1);
-  return (int)n;
+}
+static char *value(char *entry) {
+  while (entry && *entry && *entry != '=') entry++;
+  return entry && *entry ? entry + 1 : NULL;
 }
 
-static int wanted(char **envp) {
-  const char *off = value_of(envp, "VRIFT"), *preload = value_of(envp, "LD_PRELOAD");
-  if (off && !strcmp(off, "0")) return 0;
+/* Is it absolute, with no trailing slash, no empty, "." or ".." part, and short enough? */
+static size_t plain_path(const char *path) {
+  if (!path || path[0] != '/' || !path[1]) return 0;
+  size_t n = length(path);
+  if (n >= VR_ROOT_PATH_MAX || path[n - 1] == '/') return 0;
+  for (const char *p = path; *p; p++) {
+    if (*p != '/') continue;
+    if (p[1] == '/' || (p[1] == '.' && (p[2] == '/' || !p[2] || (p[2] == '.' && (p[3] == '/' || !p[3]))))) return 0;
+  }
+  return n;
+}
+static char *keep_path(char *entry) {
+  size_t n = plain_path(value(entry));
+  return n ? keep(entry, (size_t)(value(entry) - entry) + n) : NULL;
+}
+static char *keep_short(char *entry) {
+  size_t n = entry ? length(entry) : 0;
+  return n && n < VR_ROOT_PATH_MAX ? keep(entry, n) : NULL;
+}
+
+static void keep_own_library(char *preload) {
+  size_t n = 0;
+  const char *own = shim_find_own(preload, &n);
+  if (!own || n >= SHIM_LIBRARY_MAX) return;
+  char *entry = keep(PRELOAD_NAME, sizeof PRELOAD_NAME - 1);
+  if (!entry) return;
+  text_used--; /* goes on where the name's end would stand */
+  if (keep(own, n)) shim.own_lib = entry + sizeof PRELOAD_NAME - 1, shim.var_preload = entry;
+}
+
+static int wanted(struct settings *s) {
+  const char *off = value(s->off), *preload = value(s->preload);
+  if (off && off[0] == '0' && !off[1]) return 0;
   if (getauxval(AT_SECURE)) return 0;
   /* Owners and modes that are made up cannot be told from real ones. */
-  if (preload && strstr(preload, "fakeroot")) return 0;
-  shim.root_len = (uint32_t)take_path(value_of(envp, "VRIFT_ROOT"), shim.root, VR_ROOT_PATH_MAX);
-  return shim.root_len && take_path(value_of(envp, "VRIFT_PROJECT_RUN"), shim.project_run, VR_ROOT_PATH_MAX);
+  if (preload && has(preload, "fakeroot")) return 0;
+  shim.var_root = keep_path(s->root);
+  shim.var_run = keep_path(s->run);
+  if (!shim.var_root || !shim.var_run) return 0;
+  shim.root = value(shim.var_root);
+  shim.root_len = (uint32_t)length(shim.root);
+  shim.project_run = value(shim.var_run);
+  return 1;
 }
 
 __attribute__((constructor(101))) static void start(int argc, char **argv, char **envp) {
   (void)argc, (void)argv;
+  struct settings s = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
   int saved = errno;
-  shim_resolve_reals();
+  shim_remember_libraries();
   shim.pid = raw_getpid();
-  if (!wanted(envp)) {
+  read_environment(envp, &s);
+  if (!wanted(&s)) {
     shim.ready = -1;
     errno = saved;
     return;
   }
-  const char *verify = value_of(envp, "VRIFT_VERIFY");
-  shim.verify = verify && !strcmp(verify, "1");
-  shim_edge_init((char *)(uintptr_t)value_of(envp, "VRIFT_SYNC"), (char *)(uintptr_t)value_of(envp, "VRIFT_NEED"));
-  shim_report_init(value_of(envp, "VRIFT_TRACE"), value_of(envp, "VRIFT_VERIFY_LOG"));
+  const char *verify = value(s.verify);
+  shim.verify = verify && verify[0] == '1' && !verify[1];
+  shim.var_verify = keep_short(s.verify);
+  shim.var_verify_log = keep_short(s.verify_log);
+  shim.var_trace = keep_short(s.trace);
+  keep_own_library(value(s.preload));
+  shim_edge_init(value(s.sync), value(s.need));
+  shim_report_init(value(shim.var_trace), value(shim.var_verify_log));
   shim.leaky = 1;
   __atomic_store_n(&shim.ready, 1, __ATOMIC_RELEASE);
   errno = saved;

@@ -11,7 +11,7 @@
  * ver[0] moves no word matches any more. A wrong match needs a collision of 64 bits. */
 static uint64_t real_parents[CACHE_WORDS];
 static uint64_t outside_parents[CACHE_WORDS];
-static uint64_t cwd_number;
+static uint64_t cwd_number HOT_BSS;
 
 void shim_intent_cwd_moved(void) { __atomic_fetch_add(&cwd_number, 1, __ATOMIC_SEQ_CST); }
 

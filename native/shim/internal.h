@@ -27,7 +27,9 @@ struct shim_mapped {
 static inline struct shim_mapped *shim_mapped_of(const struct vr_vdir *v) { return (struct shim_mapped *)(uintptr_t)v; }
 static inline const struct vr_vdir *shim_vdir(void) { return __atomic_load_n(&shim.vdir, __ATOMIC_ACQUIRE); }
 
-/* init */
+/* exec.c: the entry of a separated list that is our library: start, or NULL. */
+HIDDEN const char *shim_find_own(const char *list, size_t *len);
+/* edge.c, report.c: at the start. */
 HIDDEN void shim_edge_init(char *sync, char *need);
 HIDDEN void shim_report_init(const char *trace, const char *verify_log);
 HIDDEN void shim_report_forked(void);

@@ -15,9 +15,9 @@
 #define MAPPED_MAX 32 /* VDirs that one process may see in its life; after that it stays native */
 
 static struct shim_mapped mapped[MAPPED_MAX];
-static unsigned mapped_count;
-static int busy;            /* one thread maps; the others go on natively */
-static uint64_t retry_at;   /* coarse clock before which no VDir is looked for again */
+static unsigned mapped_count HOT_BSS;
+static int busy HOT_BSS;            /* one thread maps; the others go on natively */
+static uint64_t retry_at HOT_BSS;   /* coarse clock before which no VDir is looked for again */
 
 uint64_t shim_now(void) {
   struct timespec t;

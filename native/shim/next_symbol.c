@@ -1,11 +1,15 @@
-/* The function of a name in the libraries behind ours, as dlsym(RTLD_NEXT) finds it. dlsym costs 0.6 us a name with its locks and its
- * version matching, and 140 names are looked up in every process; this reads the GNU hash tables in place, once, in the constructor,
- * when only the libraries of the start are there. What it does not understand is left to dlsym. */
+/* The function of a name in the libraries behind ours, as dlsym(RTLD_NEXT) finds it, when a hook first needs it. dlsym has locks and
+ * allocates when it fails, and most processes need a handful of our 140 names: this reads the GNU hash tables in place, of the libraries
+ * that were there at the start (libc among them, so what was loaded later is never asked). What it does not understand is left to dlsym. */
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <string.h>
 #include "shim.h"
+
+/* As dlsym(RTLD_NEXT, name). Any thread, any time. */
+void *shim_next_symbol(const char *name);
+void *shim_find_real(void **slot, const char *name) HIDDEN;
 
 #define LIBRARIES_MAX 32
 #define VERSION_HIDDEN 0x8000
@@ -21,13 +25,19 @@ struct library {
 };
 static struct library libraries[LIBRARIES_MAX];
 static int library_count = -1; /* -1: not looked yet; -2: cannot be done */
+static const struct link_map *last_at_start HOT_BSS;
 
 extern ElfW(Dyn) _DYNAMIC[] HIDDEN;
 
-static int read_library(struct library *l, const struct link_map *m) {
+void shim_remember_libraries(void) {
+  const struct link_map *m = _r_debug.r_map;
+  while (m && m->l_next) m = m->l_next;
+  last_at_start = m;
+}
+
+static int read_library(struct library *to, const struct link_map *m) {
   const uint32_t *hash = NULL;
-  memset(l, 0, sizeof *l);
-  l->base = m->l_addr;
+  struct library found = {.base = m->l_addr}, *l = &found;
   for (const Elf64_Dyn *d = m->l_ld; d->d_tag != DT_NULL; d++) {
     uintptr_t at = d->d_un.d_ptr < m->l_addr ? d->d_un.d_ptr + m->l_addr : d->d_un.d_ptr; /* ld.so relocates them, except the vdso's */
     if (d->d_tag == DT_GNU_HASH) hash = (const uint32_t *)at;
@@ -43,21 +53,22 @@ static int read_library(struct library *l, const struct link_map *m) {
   l->bloom = (const uint64_t *)(hash + 4);
   l->buckets = (const uint32_t *)(l->bloom + hash[2]);
   l->chains = l->buckets + l->nbuckets;
+  *to = found;
   return l->nbuckets > 0 && hash[2] > 0;
 }
 
-/* Every library behind ours must be understood: one left out could be the one that answers. */
-static void read_libraries(void) {
+/* Every library behind ours must be understood: one left out could be the one that answers. Two threads that come at once write the
+ * same. Returns the count, or -2. */
+static int read_libraries(void) {
   const struct link_map *m = _r_debug.r_map;
-  library_count = -2;
-  while (m && m->l_ld != _DYNAMIC) m = m->l_next;
-  if (!m) return;
   int n = 0;
-  for (m = m->l_next; m; m = m->l_next) {
+  while (m && m->l_ld != _DYNAMIC) m = m->l_next;
+  if (!m) return -2;
+  while (m != last_at_start && (m = m->l_next)) {
     if (m->l_name && strstr(m->l_name, "linux-vdso")) continue;
-    if (n == LIBRARIES_MAX || !m->l_ld || !read_library(&libraries[n++], m)) return;
+    if (n == LIBRARIES_MAX || !m->l_ld || !read_library(&libraries[n++], m)) return -2;
   }
-  library_count = n;
+  return n;
 }
 
 static uint32_t gnu_hash(const char *name) {
@@ -89,11 +100,18 @@ static int look(const struct library *l, const char *name, uint32_t hash, void *
 
 void *shim_next_symbol(const char *name) {
   uint32_t hash = gnu_hash(name);
-  if (library_count == -1) read_libraries();
-  for (int i = 0; i < library_count; i++) {
+  int count = __atomic_load_n(&library_count, __ATOMIC_ACQUIRE);
+  if (count == -1) __atomic_store_n(&library_count, count = read_libraries(), __ATOMIC_RELEASE);
+  for (int i = 0; i < count; i++) {
     void *found;
     if (!look(&libraries[i], name, hash, &found)) return dlsym(RTLD_NEXT, name);
     if (found) return found;
   }
-  return library_count < 0 ? dlsym(RTLD_NEXT, name) : NULL;
+  return count < 0 ? dlsym(RTLD_NEXT, name) : NULL;
+}
+
+void *shim_find_real(void **slot, const char *name) {
+  void *found = shim_next_symbol(name);
+  __atomic_store_n(slot, found, __ATOMIC_RELAXED);
+  return found;
 }

@@ -29,7 +29,7 @@ static int real_access(int dirfd, const char *path, int mode, int effective, int
   int flags = (effective ? AT_EACCESS : 0) | (nofollow ? AT_SYMLINK_NOFOLLOW : 0);
   long r = raw4(439 /* faccessat2 */, dirfd, (long)path, mode, flags);
   if (r != -ENOSYS) return (int)raw_libc(r);
-  if (!real.faccessat) {
+  if (!LIBC(faccessat)) {
     errno = ENOSYS;
     return -1;
   }
@@ -90,7 +90,7 @@ int hook_access(const char *path, int mode) { return shim_do_access("access", AT
 ALIASES_access
 int hook_faccessat(int dirfd, const char *path, int mode, int flags) {
   if (flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW)) {
-    if (!real.faccessat && !shim_late_real((void **)&real.faccessat, "faccessat")) return (errno = ENOSYS), -1;
+    if (!HAVE(faccessat)) return (errno = ENOSYS), -1;
     return real.faccessat(dirfd, path, mode, flags);
   }
   return shim_do_access("faccessat", dirfd, path, mode, (flags & AT_EACCESS) != 0, (flags & AT_SYMLINK_NOFOLLOW) != 0);

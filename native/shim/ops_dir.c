@@ -5,7 +5,7 @@
 #include "raw.h"
 
 #define REAL_OR(name, failed) \
-  if (__builtin_expect(!real.name, 0) && !shim_late_real((void **)&real.name, #name)) return (errno = ENOSYS), failed
+  if (!HAVE(name)) return (errno = ENOSYS), failed
 
 /* 0, or the errno of an absent directory. Promotes what is staged in it. */
 static int before_listing(int dirfd, const char *path) {

@@ -61,7 +61,7 @@ int hook_execv(const char *path, char *const argv[]) { return hook_execve(path, 
 ALIASES_execv
 
 int hook_execvpe(const char *file, char *const argv[], char *const envp[]) {
-  if (!real.execvpe && !shim_late_real((void **)&real.execvpe, "execvpe")) {
+  if (!HAVE(execvpe)) {
     errno = ENOSYS;
     return -1;
   }
@@ -125,7 +125,7 @@ static enum program program_of_fd(int fd) {
   return p == PROGRAM_MISSING ? PROGRAM_ODD : p;
 }
 int hook_fexecve(int fd, char *const argv[], char *const envp[]) {
-  if (!real.fexecve && !shim_late_real((void **)&real.fexecve, "fexecve")) {
+  if (!HAVE(fexecve)) {
     errno = ENOSYS;
     return -1;
   }
@@ -157,8 +157,7 @@ static struct {
 static uint32_t spawn_dup_lost; /* one did not fit: every spawn with actions hands on everything */
 
 int hook_posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, int fd, const char *path, int flags, mode_t mode) {
-  if (!real.posix_spawn_file_actions_addopen &&
-      !shim_late_real((void **)&real.posix_spawn_file_actions_addopen, "posix_spawn_file_actions_addopen"))
+  if (!HAVE(posix_spawn_file_actions_addopen))
     return ENOSYS;
   int result = real.posix_spawn_file_actions_addopen(actions, fd, path, flags, mode);
   if (result || !recording() || ((flags & O_ACCMODE) == O_RDONLY && !(flags & (O_CREAT | O_TRUNC)))) return result;
@@ -174,8 +173,7 @@ int hook_posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, i
 }
 ALIASES_posix_spawn_file_actions_addopen
 int hook_posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int from, int to) {
-  if (!real.posix_spawn_file_actions_adddup2 &&
-      !shim_late_real((void **)&real.posix_spawn_file_actions_adddup2, "posix_spawn_file_actions_adddup2"))
+  if (!HAVE(posix_spawn_file_actions_adddup2))
     return ENOSYS;
   int result = real.posix_spawn_file_actions_adddup2(actions, from, to);
   if (result || !recording()) return result;
@@ -204,8 +202,7 @@ int hook_posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *actions) {
     const void *mine = actions;
     __atomic_compare_exchange_n(&spawn_dups[i].actions, &mine, NULL, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
   }
-  if (!real.posix_spawn_file_actions_destroy &&
-      !shim_late_real((void **)&real.posix_spawn_file_actions_destroy, "posix_spawn_file_actions_destroy"))
+  if (!HAVE(posix_spawn_file_actions_destroy))
     return ENOSYS;
   return real.posix_spawn_file_actions_destroy(actions);
 }
@@ -262,7 +259,7 @@ static int spawn_any(spawn_function *call, int by_pid, enum program program, pid
   return error;
 }
 #define SPAWN(name, by_pid, program)                                                            \
-  if (!real.name && !shim_late_real((void **)&real.name, #name)) return ENOSYS;                 \
+  if (!HAVE(name)) return ENOSYS;                 \
   if (!recording()) return real.name(pid, path, actions, attr, argv, envp);                     \
   return spawn_any(real.name, by_pid, program, pid, path, actions, attr, argv, envp)
 int hook_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
@@ -291,7 +288,7 @@ static int shell_blind(void) {
   return shim_env_reaches(environ) && shim_program(AT_FDCWD, "/bin/sh") == PROGRAM_SEEN ? SHIM_MUT_NONE : shim_blind_begin();
 }
 int hook_system(const char *command) {
-  if (!real.system && !shim_late_real((void **)&real.system, "system")) {
+  if (!HAVE(system)) {
     errno = ENOSYS;
     return -1;
   }
@@ -309,7 +306,7 @@ int hook_system(const char *command) {
 }
 ALIASES_system
 FILE *hook_popen(const char *command, const char *mode) {
-  if (!real.popen && !shim_late_real((void **)&real.popen, "popen")) return NULL;
+  if (!HAVE(popen)) return NULL;
   if (!recording()) return real.popen(command, mode);
   shim_fork_begin();
   before_program(0);
@@ -324,7 +321,7 @@ FILE *hook_popen(const char *command, const char *mode) {
 }
 ALIASES_popen
 int hook_pclose(FILE *stream) {
-  if (!real.pclose && !shim_late_real((void **)&real.pclose, "pclose")) return -1;
+  if (!HAVE(pclose)) return -1;
   if (recording() && stream) shim_fd_forget(stream->_fileno);
   int result = real.pclose(stream);
   int saved = errno;

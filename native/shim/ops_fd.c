@@ -2,7 +2,7 @@
 #include <sys/mman.h>
 #include "writer.h"
 
-static int libc_close(int fd) { return real.close ? real.close(fd) : (int)raw_libc(raw_close(fd)); }
+static int libc_close(int fd) { return LIBC(close) ? real.close(fd) : (int)raw_libc(raw_close(fd)); }
 static int no_close(int fd) {
   (void)fd;
   return 0;
@@ -14,11 +14,11 @@ int hook_close(int fd) { return recording() ? shim_close(fd, libc_close) : libc_
 ALIASES_close
 
 int hook_fclose(FILE *stream) {
-  if (!real.fclose && !shim_late_real((void **)&real.fclose, "fclose")) return EOF;
+  if (!HAVE(fclose)) return EOF;
   if (!recording() || !stream || stream->_fileno < 0) return real.fclose(stream);
   int fd = stream->_fileno, result = 0, error = 0;
   if (is_staged(fd) && !shim_in_vfork_child()) { /* everything written must be in the file before it is renamed */
-    if (real.fflush && real.fflush(stream) != 0) error = errno;
+    if (HAVE(fflush) && real.fflush(stream) != 0) error = errno;
     uint64_t w = shim_fd_take(fd);
     if (shim_fd_taken_staged(w, fd, no_close, &result) && result < 0 && !error) error = errno;
     result = real.fclose(stream);
@@ -35,7 +35,7 @@ int hook_fclose(FILE *stream) {
 ALIASES_fclose
 
 int hook_fcloseall(void) { /* flushes everything; libc leaves the descriptors open */
-  if (!real.fcloseall && !shim_late_real((void **)&real.fcloseall, "fcloseall")) return EOF;
+  if (!HAVE(fcloseall)) return EOF;
   if (recording()) shim_stage_promote_all();
   return real.fcloseall();
 }
@@ -50,7 +50,7 @@ int hook_close_range(unsigned first, unsigned last, int flags) {
 }
 ALIASES_close_range
 void hook_closefrom(int first) {
-  if (!real.closefrom && !shim_late_real((void **)&real.closefrom, "closefrom")) return;
+  if (!HAVE(closefrom)) return;
   if (recording()) shim_close_range(first > 0 ? (unsigned)first : 0, ~0u, libc_close);
   real.closefrom(first);
 }
@@ -90,7 +90,7 @@ int hook_fcntl(int fd, int cmd, ...) {
   va_start(ap, cmd);
   void *argument = va_arg(ap, void *);
   va_end(ap);
-  if (!real.fcntl) return (int)raw_libc(raw3(SYS_fcntl, fd, cmd, (long)argument));
+  if (!LIBC(fcntl)) return (int)raw_libc(raw3(SYS_fcntl, fd, cmd, (long)argument));
   if (!recording()) return real.fcntl(fd, cmd, argument);
   if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
     int reference = shim_dup_begin(fd);
@@ -107,13 +107,13 @@ int hook_fcntl(int fd, int cmd, ...) {
 ALIASES_fcntl
 int hook_flock(int fd, int operation) {
   if (recording() && is_staged(fd)) shim_stage_lock_fd(fd);
-  int result = real.flock ? real.flock(fd, operation) : (int)raw_libc(raw2(SYS_flock, fd, operation));
+  int result = LIBC(flock) ? real.flock(fd, operation) : (int)raw_libc(raw2(SYS_flock, fd, operation));
   if (recording() && (result >= 0 || errno == EINTR)) shim_edge();
   return result;
 }
 ALIASES_flock
 int hook_lockf(int fd, int cmd, off_t len) {
-  if (!real.lockf && !shim_late_real((void **)&real.lockf, "lockf")) {
+  if (!HAVE(lockf)) {
     errno = ENOSYS;
     return -1;
   }
@@ -151,11 +151,11 @@ static void escape_sent(const struct msghdr *msg) {
 }
 ssize_t hook_sendmsg(int fd, const struct msghdr *msg, int flags) {
   if (recording()) escape_sent(msg);
-  return real.sendmsg ? real.sendmsg(fd, msg, flags) : raw_libc(raw3(SYS_sendmsg, fd, (long)msg, flags));
+  return LIBC(sendmsg) ? real.sendmsg(fd, msg, flags) : raw_libc(raw3(SYS_sendmsg, fd, (long)msg, flags));
 }
 ALIASES_sendmsg
 int hook_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags) {
   for (unsigned i = 0; msgs && recording() && i < count; i++) escape_sent(&msgs[i].msg_hdr);
-  return real.sendmmsg ? real.sendmmsg(fd, msgs, count, flags) : (int)raw_libc(raw4(SYS_sendmmsg, fd, (long)msgs, count, flags));
+  return LIBC(sendmmsg) ? real.sendmmsg(fd, msgs, count, flags) : (int)raw_libc(raw4(SYS_sendmmsg, fd, (long)msgs, count, flags));
 }
 ALIASES_sendmmsg

@@ -81,12 +81,12 @@ ssize_t hook_readlinkat(int dirfd, const char *path, char *buf, size_t size) { r
 ALIASES_readlinkat
 /* The fortified forms end the program when the buffer is smaller than said; that is left to the real ones. */
 ssize_t hook___readlink_chk(const char *path, char *buf, size_t size, size_t buflen) {
-  if (size > buflen && real.__readlink_chk) return real.__readlink_chk(path, buf, size, buflen);
+  if (size > buflen && HAVE(__readlink_chk)) return real.__readlink_chk(path, buf, size, buflen);
   return shim_do_readlink("readlink", AT_FDCWD, path, buf, size);
 }
 ALIASES___readlink_chk
 ssize_t hook___readlinkat_chk(int dirfd, const char *path, char *buf, size_t size, size_t buflen) {
-  if (size > buflen && real.__readlinkat_chk) return real.__readlinkat_chk(dirfd, path, buf, size, buflen);
+  if (size > buflen && HAVE(__readlinkat_chk)) return real.__readlinkat_chk(dirfd, path, buf, size, buflen);
   return shim_do_readlink("readlinkat", dirfd, path, buf, size);
 }
 ALIASES___readlinkat_chk
@@ -138,7 +138,7 @@ static __attribute__((noinline)) void realpath_checked(const char *function, con
 
 /* 1: *result is the answer. On failure libc leaves the failing prefix in `resolved`, so then only a caller without a buffer is answered. */
 static int realpath_answered(const char *function, const char *path, char *resolved, char **result) {
-  if (!shim_active() || !path || !*path || !real.realpath) return 0;
+  if (!shim_active() || !path || !*path || !HAVE(realpath)) return 0;
   struct shim_question q;
   struct text_args a = {.dirfd = AT_FDCWD};
   char local[PATH_MAX], *out = resolved ? resolved : local;
@@ -167,21 +167,21 @@ static int realpath_answered(const char *function, const char *path, char *resol
 char *hook_realpath(const char *path, char *resolved) {
   char *result;
   if (realpath_answered("realpath", path, resolved, &result)) return result;
-  if (!real.realpath && !shim_late_real((void **)&real.realpath, "realpath")) return (errno = ENOSYS), NULL;
+  if (!HAVE(realpath)) return (errno = ENOSYS), NULL;
   return real.realpath(path, resolved);
 }
 ALIASES_realpath
 char *hook___realpath_chk(const char *path, char *resolved, size_t size) {
   char *result;
   if (size >= PATH_MAX && realpath_answered("realpath", path, resolved, &result)) return result;
-  if (!real.__realpath_chk && !shim_late_real((void **)&real.__realpath_chk, "__realpath_chk")) return (errno = ENOSYS), NULL;
+  if (!HAVE(__realpath_chk)) return (errno = ENOSYS), NULL;
   return real.__realpath_chk(path, resolved, size);
 }
 ALIASES___realpath_chk
 char *hook_canonicalize_file_name(const char *path) {
   char *result;
   if (realpath_answered("canonicalize_file_name", path, NULL, &result)) return result;
-  if (!real.canonicalize_file_name && !shim_late_real((void **)&real.canonicalize_file_name, "canonicalize_file_name"))
+  if (!HAVE(canonicalize_file_name))
     return (errno = ENOSYS), NULL;
   return real.canonicalize_file_name(path);
 }

@@ -36,7 +36,7 @@ static int finish_libc(int token, int result) {
   return result;
 }
 #define NEED(name)                                                 \
-  if (!real.name && !shim_late_real((void **)&real.name, #name)) { \
+  if (!HAVE(name)) { \
     errno = ENOSYS;                                                \
     return -1;                                                     \
   }
@@ -142,7 +142,7 @@ int hook_fallocate(int fd, int mode, off_t offset, off_t size) {
 }
 ALIASES_fallocate
 int hook_posix_fallocate(int fd, off_t offset, off_t size) {
-  if (!real.posix_fallocate && !shim_late_real((void **)&real.posix_fallocate, "posix_fallocate")) return ENOSYS;
+  if (!HAVE(posix_fallocate)) return ENOSYS;
   int token = begin_fd(fd, 0);
   return finish_libc(token, real.posix_fallocate(fd, offset, size));
 }

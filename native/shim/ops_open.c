@@ -17,7 +17,7 @@ static int wants_mode(int flags) { return (flags & O_CREAT) || (flags & O_TMPFIL
 
 /* libc's open is a cancellation point, and other preloads may stand behind us. */
 static int real_open(int dirfd, const char *path, int flags, mode_t mode) {
-  if (!real.open || !real.openat) return (int)raw_libc(raw_open(dirfd, path, flags, mode));
+  if (!LIBC(open) || !LIBC(openat)) return (int)raw_libc(raw_open(dirfd, path, flags, mode));
   return dirfd == AT_FDCWD ? real.open(path, flags, mode) : real.openat(dirfd, path, flags, mode);
 }
 
@@ -109,7 +109,7 @@ static int flags_of_mode(const char *mode) {
 }
 
 FILE *hook_fopen(const char *path, const char *mode) {
-  if (!real.fopen && !shim_late_real((void **)&real.fopen, "fopen")) return NULL;
+  if (!HAVE(fopen)) return NULL;
   int flags = recording() && path && mode ? flags_of_mode(mode) : -1;
   if (flags < 0) return real.fopen(path, mode);
   FILE *stream;
@@ -158,7 +158,7 @@ static int keep_open(int fd) {
 
 /* libc closes the old file, opens the new one and moves it to the old number. A NULL path opens the old file anew. */
 FILE *hook_freopen(const char *path, const char *mode, FILE *stream) {
-  if (!real.freopen && !shim_late_real((void **)&real.freopen, "freopen")) return NULL;
+  if (!HAVE(freopen)) return NULL;
   if (!recording() || !mode || !stream) return real.freopen(path, mode, stream);
   int fd = stream->_fileno, flags = flags_of_mode(mode), ignored;
   int writing = flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
@@ -199,7 +199,7 @@ ALIASES_freopen
   } else shim_mut_end(token);                                                        \
   return fd
 #define NEED(name)                                                                         \
-  if (!real.name && !shim_late_real((void **)&real.name, #name)) {                         \
+  if (!HAVE(name)) {                         \
     errno = ENOSYS;                                                                        \
     return -1;                                                                             \
   }
@@ -226,7 +226,7 @@ int hook_mkostemps(char *template, int suffix, int flags) {
 ALIASES_mkostemps
 
 char *hook_mkdtemp(char *template) {
-  if (!real.mkdtemp && !shim_late_real((void **)&real.mkdtemp, "mkdtemp")) return NULL;
+  if (!HAVE(mkdtemp)) return NULL;
   if (!recording()) return real.mkdtemp(template);
   struct vr_intent in;
   vr_intent_init(&in);

@@ -18,7 +18,7 @@ static pid_t fork_with(pid_t (*call)(void)) {
   return pid;
 }
 pid_t hook_fork(void) {
-  if (!real.fork && !shim_late_real((void **)&real.fork, "fork")) {
+  if (!HAVE(fork)) {
     errno = ENOSYS;
     return -1;
   }
@@ -26,7 +26,7 @@ pid_t hook_fork(void) {
 }
 ALIASES_fork
 pid_t hook__Fork(void) {
-  if (!real._Fork && !shim_late_real((void **)&real._Fork, "_Fork")) {
+  if (!HAVE(_Fork)) {
     errno = ENOSYS;
     return -1;
   }
@@ -34,7 +34,7 @@ pid_t hook__Fork(void) {
 }
 ALIASES__Fork
 int hook_daemon(int nochdir, int noclose) { /* the parent ends inside libc */
-  if (!real.daemon && !shim_late_real((void **)&real.daemon, "daemon")) {
+  if (!HAVE(daemon)) {
     errno = ENOSYS;
     return -1;
   }
@@ -53,7 +53,7 @@ int hook_daemon(int nochdir, int noclose) { /* the parent ends inside libc */
 }
 ALIASES_daemon
 pid_t hook_forkpty(int *master, char *name, const void *termios, const void *winsize) {
-  if (!real.forkpty && !shim_late_real((void **)&real.forkpty, "forkpty")) {
+  if (!HAVE(forkpty)) {
     errno = ENOSYS;
     return -1;
   }
@@ -82,7 +82,7 @@ int hook_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...) {
   va_start(ap, arg);
   void *parent_tid = va_arg(ap, void *), *tls = va_arg(ap, void *), *child_tid = va_arg(ap, void *);
   va_end(ap);
-  if (!real.clone && !shim_late_real((void **)&real.clone, "clone")) {
+  if (!HAVE(clone)) {
     errno = ENOSYS;
     return -1;
   }
@@ -103,7 +103,7 @@ __attribute__((destructor)) static void at_end(void) { before_exit(); }
 
 void hook_exit(int status) {
   before_exit();
-  if (real.exit || shim_late_real((void **)&real.exit, "exit")) real.exit(status);
+  if (HAVE(exit)) real.exit(status);
   for (;;) raw1(SYS_exit_group, status);
 }
 ALIASES_exit
@@ -114,13 +114,13 @@ void hook__exit(int status) {
 ALIASES__exit
 void hook_quick_exit(int status) {
   before_exit();
-  if (real.quick_exit || shim_late_real((void **)&real.quick_exit, "quick_exit")) real.quick_exit(status);
+  if (HAVE(quick_exit)) real.quick_exit(status);
   for (;;) raw1(SYS_exit_group, status);
 }
 ALIASES_quick_exit
 void hook_abort(void) {
   before_exit();
-  if (real.abort || shim_late_real((void **)&real.abort, "abort")) real.abort();
+  if (HAVE(abort)) real.abort();
   __builtin_trap();
 }
 ALIASES_abort
@@ -189,7 +189,7 @@ static void who_changed(const struct who *before, int result, int surely) {
     shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
 }
 #define CREDENTIALS(name, call)                                          \
-  if (!real.name && !shim_late_real((void **)&real.name, #name)) {       \
+  if (!HAVE(name)) {       \
     errno = ENOSYS;                                                      \
     return -1;                                                           \
   }                                                                      \
@@ -214,7 +214,7 @@ ALIASES_setresuid
 int hook_setresgid(gid_t rgid, gid_t egid, gid_t sgid) { CREDENTIALS(setresgid, real.setresgid(rgid, egid, sgid)); }
 ALIASES_setresgid
 int hook_setgroups(size_t n, const gid_t *list) {
-  if (!real.setgroups && !shim_late_real((void **)&real.setgroups, "setgroups")) {
+  if (!HAVE(setgroups)) {
     errno = ENOSYS;
     return -1;
   }
@@ -224,7 +224,7 @@ int hook_setgroups(size_t n, const gid_t *list) {
 }
 ALIASES_setgroups
 int hook_initgroups(const char *user, gid_t group) {
-  if (!real.initgroups && !shim_late_real((void **)&real.initgroups, "initgroups")) {
+  if (!HAVE(initgroups)) {
     errno = ENOSYS;
     return -1;
   }

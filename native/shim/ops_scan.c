@@ -4,7 +4,7 @@
 
 #define SCAN(name, vname, stream_of, format)                                              \
   int hook_##name {                                                                              \
-    if (!real.vname && !shim_late_real((void **)&real.vname, #vname)) return (errno = ENOSYS), EOF; \
+    if (!HAVE(vname)) return (errno = ENOSYS), EOF;                                              \
     va_list ap;                                                                                  \
     va_start(ap, format);                                                                        \
     int result = real.vname(stream_of, format, ap);                                              \
@@ -26,14 +26,14 @@ SCAN(__isoc23_scanf(const char *format, ...), __isoc23_vfscanf, stdin, format)
 ALIASES___isoc23_scanf
 
 int hook_vscanf(const char *format, va_list ap) {
-  if (!real.vfscanf && !shim_late_real((void **)&real.vfscanf, "vfscanf")) return (errno = ENOSYS), EOF;
+  if (!HAVE(vfscanf)) return (errno = ENOSYS), EOF;
   int result = real.vfscanf(stdin, format, ap);
   shim_edge_fd(stdin->_fileno);
   return result;
 }
 ALIASES_vscanf
 int hook___isoc99_vscanf(const char *format, va_list ap) {
-  if (!real.__isoc99_vfscanf && !shim_late_real((void **)&real.__isoc99_vfscanf, "__isoc99_vfscanf")) return (errno = ENOSYS), EOF;
+  if (!HAVE(__isoc99_vfscanf)) return (errno = ENOSYS), EOF;
   int result = real.__isoc99_vfscanf(stdin, format, ap);
   shim_edge_fd(stdin->_fileno);
   return result;

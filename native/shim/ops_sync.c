@@ -9,28 +9,28 @@ static void before_sync_all(void) {
 }
 int hook_fsync(int fd) {
   before_sync(fd);
-  return real.fsync ? real.fsync(fd) : (int)raw_libc(raw1(SYS_fsync, fd));
+  return LIBC(fsync) ? real.fsync(fd) : (int)raw_libc(raw1(SYS_fsync, fd));
 }
 ALIASES_fsync
 int hook_fdatasync(int fd) {
   before_sync(fd);
-  return real.fdatasync ? real.fdatasync(fd) : (int)raw_libc(raw1(SYS_fdatasync, fd));
+  return LIBC(fdatasync) ? real.fdatasync(fd) : (int)raw_libc(raw1(SYS_fdatasync, fd));
 }
 ALIASES_fdatasync
 int hook_sync_file_range(int fd, off64_t offset, off64_t n, unsigned flags) {
   before_sync(fd);
-  return real.sync_file_range ? real.sync_file_range(fd, offset, n, flags)
+  return LIBC(sync_file_range) ? real.sync_file_range(fd, offset, n, flags)
                               : (int)raw_libc(raw4(SYS_sync_file_range, fd, offset, n, flags));
 }
 ALIASES_sync_file_range
 int hook_syncfs(int fd) {
   before_sync_all();
-  return real.syncfs ? real.syncfs(fd) : (int)raw_libc(raw1(SYS_syncfs, fd));
+  return LIBC(syncfs) ? real.syncfs(fd) : (int)raw_libc(raw1(SYS_syncfs, fd));
 }
 ALIASES_syncfs
 void hook_sync(void) {
   before_sync_all();
-  if (real.sync) real.sync();
+  if (LIBC(sync)) real.sync();
   else raw0(SYS_sync);
 }
 ALIASES_sync
@@ -41,13 +41,13 @@ static void before_flush(FILE *stream) {
   else if (shim_fd_kind(stream->_fileno) == SHIM_FD_STAGED && !shim_in_vfork_child()) shim_stage_promote_fd(stream->_fileno);
 }
 int hook_fflush(FILE *stream) {
-  if (!real.fflush && !shim_late_real((void **)&real.fflush, "fflush")) return EOF;
+  if (!HAVE(fflush)) return EOF;
   before_flush(stream);
   return real.fflush(stream);
 }
 ALIASES_fflush
 int hook_fflush_unlocked(FILE *stream) {
-  if (!real.fflush_unlocked && !shim_late_real((void **)&real.fflush_unlocked, "fflush_unlocked")) return EOF;
+  if (!HAVE(fflush_unlocked)) return EOF;
   before_flush(stream);
   return real.fflush_unlocked(stream);
 }

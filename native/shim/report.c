@@ -7,18 +7,14 @@
 #define FLUSH_EVERY 1024
 #define LINE_MAX_BYTES 4608
 
-static uint64_t counts[VR_STAT_COUNT];
-static uint32_t since_flush;
-static char trace_file[VR_ROOT_PATH_MAX], diff_file[VR_ROOT_PATH_MAX];
+static uint64_t counts[VR_STAT_COUNT] HOT_BSS;
+static uint32_t since_flush HOT_BSS;
+static const char *trace_file HOT_BSS, *diff_file HOT_BSS; /* NULL: none */
 
-static void take_name(char *to, const char *from) {
-  size_t n = from ? strlen(from) : 0;
-  if (n && n < VR_ROOT_PATH_MAX) memcpy(to, from, n + 1);
-}
 void shim_report_init(const char *trace, const char *verify_log) {
-  take_name(trace_file, trace);
-  take_name(diff_file, verify_log);
-  shim.trace_fd_wanted = trace_file[0] != 0;
+  trace_file = trace && *trace ? trace : NULL;
+  diff_file = verify_log && *verify_log ? verify_log : NULL;
+  shim.trace_fd_wanted = trace_file != NULL;
 }
 
 /* The child of a fork has its parent's unflushed counts: they are the parent's. */
@@ -86,7 +82,7 @@ void shim_trace(const char *what, const char *path, const char *result) {
 void shim_report_diff(const char *function, const char *path, const char *field, const char *memory, const char *kernel) {
   shim_count(VR_STAT_VERIFY_DIFFS);
   if (shim.board.base) __atomic_fetch_add(&shim.board.dyn->verify_diffs, 1, __ATOMIC_RELAXED);
-  if (!diff_file[0]) return;
+  if (!diff_file) return;
   const char *parts[] = {"pid=", NULL, " function=", function, " path=", path, " field=", field, " memory=", memory, " kernel=", kernel};
   char line[LINE_MAX_BYTES], pid[64];
   shim_number(pid, (uint64_t)raw_getpid());

@@ -10,23 +10,31 @@
 #define HIDDEN __attribute__((visibility("hidden")))
 #define EXPORT __attribute__((visibility("default")))
 #define SHIM_PATH_MAX 4096
+/* What nearly every process touches lies together, so that a short one pays for one page: sorted to the front of .bss by its name. */
+#define HOT_BSS __attribute__((section(".bss.0hot")))
+
+#define SHIM_LIBRARY_MAX 1024 /* bytes of our own file's name */
 
 struct shim_state {
   int ready;           /* 0: before the constructor (raw system calls only), 1: ready, -1: off for this process */
   pid_t pid;           /* getpid() at init or after fork; a vfork child has another */
   uint32_t root_len;
-  char root[SHIM_PATH_MAX];        /* VRIFT_ROOT */
-  char project_run[SHIM_PATH_MAX]; /* VRIFT_PROJECT_RUN */
+  const char *root, *project_run; /* VRIFT_ROOT, VRIFT_PROJECT_RUN; they never move */
   uint64_t root_dev;   /* 0 until mapped */
   const struct vr_vdir *vdir; /* NULL: none mapped. Load it once per call: it may be replaced, what it points to never is */
   struct vr_board board;      /* base NULL: none mapped. A successor is mapped over it, at the same address */
   uint32_t verify, trace_fd_wanted, early_calls, leaky; /* leaky: 0 classified as seen, 1 unknown or leaky */
   uint32_t unrecorded; /* a change was made while no board existed */
   uint32_t reads_off;  /* 0, or the VR_STAT_NATIVE_* because of which this process reads natively from now on */
+  /* Of the environment at the start, which programs may overwrite: "NAME=value" each, NULL: not set. */
+  char *var_preload, *var_root, *var_run, *var_verify, *var_verify_log, *var_trace;
+  const char *own_lib; /* our file as LD_PRELOAD has it; NULL: not there */
 };
 extern struct shim_state shim HIDDEN;
 static inline int shim_active(void) { return __builtin_expect(shim.ready > 0, 1); }
 
+/* next_symbol.c: in the constructor, when only the libraries of the start are there. */
+HIDDEN void shim_remember_libraries(void);
 /* init.c: first thing in the child of a fork: pid, counters. */
 HIDDEN void shim_forked(void);
 

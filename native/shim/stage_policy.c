@@ -37,7 +37,7 @@ static const char *const SHELLS[] = {"sh", "bash", "rbash", "dash", "ash", "zsh"
 static const char *const COMPILERS[] = {"as", "ld", "ld.bfd", "ld.gold", "gold", "ld.lld", "lld", "mold", "ld.mold", "ar", "ranlib", "strip", "objcopy",
                                         "cc1", "cc1plus", "cc1obj", "f951", "collect2", "lto1", "lto-wrapper", "clang", "clang++", "rustc", "javac",
                                         "x86_64-linux-gnu-as", "x86_64-linux-gnu-ar", "x86_64-linux-gnu-ld.bfd", "x86_64-linux-gnu-ld.gold", NULL};
-static uint32_t program_class; /* 0 not asked, 1 staged, 2 never staged, 3 compiler; every thread finds the same */
+static uint32_t program_class HOT_BSS; /* 0 not asked, 1 staged, 2 never staged, 3 compiler; every thread finds the same */
 
 static uint32_t program(void) {
   uint32_t known = __atomic_load_n(&program_class, __ATOMIC_RELAXED);

@@ -13,7 +13,7 @@
 #define FILE_ODD (DIRECTORY_ODD | STATX_ATTR_VERITY | STATX_ATTR_DAX)
 
 struct stage_slot stage_slots[STAGE_SLOTS];
-uint32_t stage_used, stage_high;
+uint32_t stage_used HOT_BSS, stage_high HOT_BSS;
 static uint64_t made_for; /* board id ^ pid for which the staging directory is known to exist */
 
 /* What open learned about the target. */

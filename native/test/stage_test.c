@@ -103,13 +103,15 @@ static void quiet(void) { /* nothing may be left of a test */
   CHECK(entries(pid_dir, NULL) == 0);
 }
 
+static char root_text[VR_ROOT_PATH_MAX];
 static void make_board(void) {
   uint8_t *base = mmap(NULL, VR_BOARD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   struct vr_board_header *h = (struct vr_board_header *)base;
   struct stat st;
-  if (base == MAP_FAILED || stat(".", &st) || !getcwd(shim.root, sizeof shim.root)) abort();
+  if (base == MAP_FAILED || stat(".", &st) || !getcwd(root_text, sizeof root_text)) abort();
   *h = (struct vr_board_header){.magic = VR_BOARD_MAGIC, .version = VR_BOARD_VERSION, .file_size = VR_BOARD_SIZE, .board_id = 77, .hash_seed = 12345,
                                 .root_dev = st.st_dev, .root_ino = st.st_ino, .uid = geteuid()};
+  shim.root = root_text;
   shim.root_len = (uint32_t)strlen(shim.root);
   h->project_id = vr_hash64(shim.root, shim.root_len, 0);
   h->checksum = vr_hash64(h, offsetof(struct vr_board_header, checksum), VR_BOARD_MAGIC);

@@ -268,7 +268,9 @@ static void *closer(void *arg) {
 }
 
 int main(void) {
-  assert(getcwd(shim.root, sizeof shim.root));
+  static char root_text[VR_ROOT_PATH_MAX];
+  assert(getcwd(root_text, sizeof root_text));
+  shim.root = root_text;
   shim.root_len = (uint32_t)strlen(shim.root);
   shim.ready = 1;
   shim.pid = getpid();
