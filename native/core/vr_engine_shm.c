@@ -121,8 +121,10 @@ void vr_engine_seal_header(struct vr_header *h) {
 }
 
 static int fill_header(struct vr_engine *e, struct vr_header *h, uint64_t id, uint64_t buckets, uint64_t bytes, uint64_t size) {
-  struct statx st;
-  if (statx(e->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, &st) < 0) return -errno;
+  struct statx st, basic;
+  if (statx(e->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &st) < 0 ||
+      statx(e->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &basic) < 0)
+    return -errno;
   h->magic = VR_MAGIC;
   h->version = VR_VERSION;
   h->file_size = size;
@@ -138,7 +140,8 @@ static int fill_header(struct vr_engine *e, struct vr_header *h, uint64_t id, ui
   h->user_ns = ns_ino("/proc/self/ns/user");
   h->mnt_id = e->mnt_id;
   h->statx_attributes_mask = st.stx_attributes_mask;
-  h->statx_mask = st.stx_mask & ~(uint32_t)STATX_MNT_ID;
+  h->statx_mask = st.stx_mask;
+  h->statx_mask_basic = basic.stx_mask;
   h->uid = geteuid();
   h->gid = getegid();
   h->root_len = (uint32_t)strlen(e->root);

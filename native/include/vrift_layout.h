@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #define VR_MAGIC 0x56524654u
-#define VR_VERSION 0x1u
+#define VR_VERSION 0x2u
 #define VR_SLOTS 0x4000u
 #define VR_DYN_OFFSET 0x1000u
 #define VR_PUB_OFFSET 0x2000u
@@ -140,7 +140,8 @@ struct vr_header {
   uint32_t readonly; /* 1: mounted read-only */
   uint64_t groups_hash; /* hash of the daemon's sorted supplementary groups */
   uint64_t caps; /* effective capabilities of the daemon */
-  uint8_t reserved184[328]; /* zero */
+  uint32_t statx_mask_basic; /* stx_mask the kernel returns for STATX_BASIC_STATS alone there */
+  uint8_t reserved188[324]; /* zero */
   uint8_t root_path[3072]; /* absolute, real, no trailing slash, zero padded */
   uint8_t reserved3584[504]; /* zero */
   uint64_t checksum; /* hash of bytes 0..4087, seed 0x56524654 */
@@ -197,8 +198,10 @@ _Static_assert(offsetof(struct vr_header, groups_hash) == 168, "groups_hash");
 _Static_assert(sizeof(((struct vr_header *)0)->groups_hash) == 8, "groups_hash");
 _Static_assert(offsetof(struct vr_header, caps) == 176, "caps");
 _Static_assert(sizeof(((struct vr_header *)0)->caps) == 8, "caps");
-_Static_assert(offsetof(struct vr_header, reserved184) == 184, "reserved184");
-_Static_assert(sizeof(((struct vr_header *)0)->reserved184) == 328, "reserved184");
+_Static_assert(offsetof(struct vr_header, statx_mask_basic) == 184, "statx_mask_basic");
+_Static_assert(sizeof(((struct vr_header *)0)->statx_mask_basic) == 4, "statx_mask_basic");
+_Static_assert(offsetof(struct vr_header, reserved188) == 188, "reserved188");
+_Static_assert(sizeof(((struct vr_header *)0)->reserved188) == 324, "reserved188");
 _Static_assert(offsetof(struct vr_header, root_path) == 512, "root_path");
 _Static_assert(sizeof(((struct vr_header *)0)->root_path) == 3072, "root_path");
 _Static_assert(offsetof(struct vr_header, reserved3584) == 3584, "reserved3584");

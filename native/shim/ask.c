@@ -179,7 +179,7 @@ enum vr_answer shim_ask(struct shim_question *q, const char *function, int dirfd
 }
 
 int shim_known_absent(int dirfd, const char *path) {
-  if (!shim_active() || !path) return 0;
+  if (!shim_active() || !shim_text(path)) return 0;
   struct shim_question q;
   enum vr_answer a = shim_ask(&q, "open", dirfd, path, ASK_FOLLOW | ASK_COUNT_HITS_ONLY);
   if (a != VR_ENOENT && a != VR_ENOTDIR) return 0;

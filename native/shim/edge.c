@@ -1,45 +1,58 @@
 /* Edges: something that happened elsewhere became known to this process, so memory must not be asked before a drain that began
  * after it is done (docs/PROTOCOL.md section 5). One load and at most one store; nobody waits. */
-#include <stdio.h>
-#include <stdlib.h>
 #include "internal.h"
 #include "raw.h"
 
 /* What is known before a VDir is mapped: in the VDir with this id, every drain after `need`. None: mapping is an edge. */
 static struct {
   int valid, sync;
-  uint64_t vdir_id, need;
-} start_need;
+  int vouched; /* the ids below were handed to us by the process that started us */
+  uint64_t vdir_id, board_id, need;
+} start_need HOT_BSS;
 
-/* "<pid>:<drain>" from the launcher: SYNC was answered with that drain just before it exec'ed us. */
-static void take_sync(char *text) {
-  char *end;
-  unsigned long pid = strtoul(text, &end, 10);
-  if (*end == ':' && pid == (unsigned long)shim.pid) {
-    char *last;
-    unsigned long long drain = strtoull(end + 1, &last, 10);
-    if (last != end + 1 && !*last && drain > 0) {
-      start_need.need = drain - 1;
-      start_need.sync = start_need.valid = 1;
-    }
+/* Reads digits; NULL: there are none, or too many. */
+static const char *number(const char *text, unsigned base, uint64_t *value) {
+  *value = 0;
+  const char *p = text;
+  for (;; p++) {
+    unsigned digit = (unsigned)(*p >= 'a' ? *p - 'a' + 10 : *p - '0');
+    if (*p < '0' || (*p > '9' && *p < 'a') || digit >= base) break;
+    if (*value > (UINT64_MAX - digit) / base) return NULL;
+    *value = *value * base + digit;
   }
+  return p == text ? NULL : p;
 }
 
-/* "<e|s>:<pid>:<vdir id hex>:<need>" from the process that exec'ed (same pid) or spawned (our parent) us. */
-static void take_need(char *text) {
-  char how = text[0], *end;
+/* "<pid>:<drain>" from the launcher: SYNC was answered with that drain just before it exec'ed us. */
+static void take_sync(const char *text) {
+  uint64_t pid, drain;
+  const char *p = number(text, 10, &pid);
+  if (!p || *p != ':' || pid != (uint64_t)shim.pid) return;
+  p = number(p + 1, 10, &drain);
+  if (!p || *p || drain == 0) return;
+  start_need.need = drain - 1;
+  start_need.sync = start_need.valid = 1;
+}
+
+/* "<e|s>:<pid>:<vdir id hex>:<need>:<board id hex>" from the process that exec'ed (same pid) or spawned (our parent) us. */
+static void take_need(const char *text) {
+  uint64_t pid, vdir_id, need, board_id;
+  char how = text[0];
   if ((how != 'e' && how != 's') || text[1] != ':') return;
-  unsigned long pid = strtoul(text + 2, &end, 10);
-  if (*end != ':' || pid != (unsigned long)(how == 'e' ? shim.pid : raw0(SYS_getppid))) return;
-  uint64_t id = strtoull(end + 1, &end, 16);
-  if (*end != ':') return;
-  char *last;
-  uint64_t need = strtoull(end + 1, &last, 10);
-  if (last == end + 1 || *last) return;
-  start_need.vdir_id = id;
+  const char *p = number(text + 2, 10, &pid);
+  if (!p || *p != ':' || pid != (uint64_t)(how == 'e' ? shim.pid : raw0(SYS_getppid))) return;
+  if (!(p = number(p + 1, 16, &vdir_id)) || *p != ':' || !(p = number(p + 1, 10, &need)) || *p != ':' || !(p = number(p + 1, 16, &board_id)) || *p) return;
+  start_need.vdir_id = vdir_id;
+  start_need.board_id = board_id;
   start_need.need = need;
   start_need.sync = 0;
-  start_need.valid = 1;
+  start_need.valid = start_need.vouched = 1;
+}
+
+int shim_vouched(uint64_t *vdir_id, uint64_t *board_id) {
+  *vdir_id = start_need.vdir_id;
+  *board_id = start_need.board_id;
+  return start_need.vouched;
 }
 
 /* The texts are spoilt once read: a later exec in this pid that goes past our hooks must not carry them on. */
@@ -102,27 +115,30 @@ int shim_need_unsatisfied(void) {
   return done != ~v->dyn->drain_done_inv || done <= __atomic_load_n(&shim_mapped_of(v)->need, __ATOMIC_RELAXED);
 }
 
+static int put_number(char *out, uint64_t value, unsigned base) {
+  char digits[24];
+  int k = 0, n = 0;
+  do digits[k++] = "0123456789abcdef"[value % base];
+  while (value /= base);
+  while (k) out[n++] = digits[--k];
+  return n;
+}
+
 int shim_need_token(char out[SHIM_NEED_MAX], int spawn) {
   const struct vr_vdir *v = shim_vdir();
-  if (!shim_active() || shim.reads_off || shim.unrecorded) return 0;
-  uint64_t id, need;
-  if (v) {
-    if (shim.leaky) return 0; /* its own system calls may have been edges that we did not see */
-    id = v->header->vdir_id;
-    need = __atomic_load_n(&shim_mapped_of(v)->need, __ATOMIC_RELAXED);
-  } else return 0;
+  if (!shim_active() || shim.reads_off || shim.unrecorded || !v) return 0;
+  if (shim.leaky) return 0; /* its own system calls may have been edges that we did not see */
+  if (!shim_mapped_of(v)->who.may_access) return 0; /* its child may have other credentials */
   int n = 0;
   const char *head = spawn ? "VRIFT_NEED=s:" : "VRIFT_NEED=e:";
   while (*head) out[n++] = *head++;
-  char digits[24];
-  for (int part = 0; part < 3; part++) {
-    uint64_t value = part == 0 ? (uint64_t)raw_getpid() : part == 1 ? id : need;
-    unsigned base = part == 1 ? 16 : 10;
-    int k = 0;
-    do digits[k++] = "0123456789abcdef"[value % base];
-    while (value /= base);
-    while (k) out[n++] = digits[--k];
-    out[n++] = part == 2 ? 0 : ':';
-  }
-  return n - 1;
+  n += put_number(out + n, (uint64_t)raw_getpid(), 10);
+  out[n++] = ':';
+  n += put_number(out + n, v->header->vdir_id, 16);
+  out[n++] = ':';
+  n += put_number(out + n, __atomic_load_n(&shim_mapped_of(v)->need, __ATOMIC_RELAXED), 10);
+  out[n++] = ':';
+  n += put_number(out + n, v->header->board_id, 16);
+  out[n] = 0;
+  return n;
 }

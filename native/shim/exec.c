@@ -270,10 +270,12 @@ void shim_env_plan(struct exec_env *e, char *const envp[], char **vector, enum p
   if (shim.var_verify && !value_of(envp, "VRIFT_VERIFY")) vector[n++] = shim.var_verify;
   if (shim.var_verify_log && !value_of(envp, "VRIFT_VERIFY_LOG")) vector[n++] = shim.var_verify_log;
   if (shim.var_trace && !value_of(envp, "VRIFT_TRACE")) vector[n++] = shim.var_trace;
-  /* What this process knows from outside is handed on only if the VDir says that it misses nothing itself (leaky programs do). Without it the
-   * child's every change would name G. */
-  if (!shim.vdir && !shim_need_unsatisfied()) shim_want_vdir();
-  if (shim_need_token(e->need, spawn) > 0) vector[n++] = e->need;
+  /* What this process knows from outside is handed on only if the VDir says that it misses nothing itself (leaky programs do), and only to
+   * a program that reads it: another could learn things and then become one that does. Without it the child's every change would name G. */
+  if (program == PROGRAM_SEEN) {
+    if (!shim.vdir && !shim_need_unsatisfied()) shim_want_vdir();
+    if (shim_need_token(e->need, spawn) > 0) vector[n++] = e->need;
+  }
   vector[n] = NULL;
   e->envp = vector;
   if (program != PROGRAM_SEEN) e->reaches = 0;

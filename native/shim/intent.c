@@ -215,7 +215,7 @@ static void name_if_directory(struct vr_intent *in, int dirfd, const char *path,
 }
 
 void shim_intent_path(struct vr_intent *in, int dirfd, const char *path, int flags) {
-  if (!path) return;
+  if (!shim_text(path)) return;
   if (!shim_want_board()) {
     __atomic_store_n(&shim.unrecorded, 1, __ATOMIC_RELAXED);
     return;
@@ -243,8 +243,8 @@ int shim_real_rel(int dirfd, const char *path, char *rel) {
 
 void shim_intent_parent(struct vr_intent *in, int dirfd, const char *path) {
   struct vr_intent both;
-  if (!path || !path[0] || !shim_want_board()) {
-    if (path && path[0]) __atomic_store_n(&shim.unrecorded, 1, __ATOMIC_RELAXED);
+  if (!shim_text(path) || !path[0] || !shim_want_board()) {
+    if (shim_text(path) && path[0]) __atomic_store_n(&shim.unrecorded, 1, __ATOMIC_RELAXED);
     return;
   }
   vr_intent_init(&both);

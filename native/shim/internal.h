@@ -20,8 +20,7 @@ struct shim_mapped {
   struct {
     uint32_t uid, gid, ngroups, may_access, noexec, readonly, dac_override; /* may_access: real ids equal effective ids */
     uint32_t groups[64];
-    uint32_t statx_mask_basic; /* stx_mask for a request without BTIME */
-    uint32_t statx_ok;         /* stx_mask holds nothing that an entry does not */
+    uint32_t statx_ok; /* stx_mask holds nothing that an entry does not */
   } who;
 };
 static inline struct shim_mapped *shim_mapped_of(const struct vr_vdir *v) { return (struct shim_mapped *)(uintptr_t)v; }
@@ -35,6 +34,8 @@ HIDDEN void shim_report_init(const char *trace, const char *verify_log);
 HIDDEN void shim_report_forked(void);
 /* edge.c: need of a VDir that is being mapped. */
 HIDDEN uint64_t shim_first_need(const struct vr_vdir *v);
+/* 1: the process that started this one had mapped these files, and vouches for our root, namespaces and credentials being the daemon's. */
+HIDDEN int shim_vouched(uint64_t *vdir_id, uint64_t *board_id);
 /* map.c */
 HIDDEN void shim_classify(const struct vr_vdir *v);
 /* path.c: *rel of the working directory, as shim_resolve. */

@@ -10,6 +10,7 @@
 #include "raw.h"
 
 #define HEX 16
+#define STATX_MNT_ID_BIT 0x1000u
 #define MOUNT_RDONLY 1 /* statfs.f_flags */
 #define MOUNT_NOEXEC 8
 #define MAPPED_MAX 32 /* VDirs that one process may see in its life; after that it stays native */
@@ -102,11 +103,13 @@ static int board_usable(void) {
 
 int shim_want_board(void) {
   if (board_usable()) return 1;
-  uint64_t vdir_id, board_id;
-  if (!shim_active() || !read_map(&vdir_id, &board_id)) return 0;
+  uint64_t vdir_id, board_id = 0;
+  int named = !shim.board.base && shim_vouched(&vdir_id, &board_id);
+  if (!shim_active() || (!named && !read_map(&vdir_id, &board_id))) return 0;
   if (shim.board.base && shim.board.header->board_id == board_id) return 0; /* superseded, and no successor yet */
   if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) return board_usable();
   int saved = errno, ok = board_usable() || map_board(board_id);
+  if (!ok && named && read_map(&vdir_id, &board_id)) ok = map_board(board_id);
   __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
   errno = saved;
   return ok;
@@ -117,9 +120,19 @@ static uint64_t ns_inode(const char *path) {
   return raw_stat(AT_FDCWD, path, &st, 0) == 0 ? st.st_ino : 0;
 }
 
-/* Effective credentials equal the daemon's: its view of what is searchable is ours. */
-static int same_credentials(struct shim_mapped *m) {
+/* Whether effective credentials equal the daemon's: its view of what is searchable is ours. vouched: by the process that started us, which
+ * had made sure of its own and handed them on. */
+static int same_credentials(struct shim_mapped *m, int vouched) {
   const struct vr_header *h = m->v.header;
+  m->who.dac_override = (uint32_t)(h->caps >> CAP_DAC_OVERRIDE) & 1;
+  if (vouched) {
+    m->who.uid = h->uid;
+    m->who.gid = h->gid;
+    m->who.may_access = 1;
+    long n = m->who.dac_override ? 0 : raw2(SYS_getgroups, 64, (long)m->who.groups);
+    m->who.ngroups = n < 0 ? 0 : (uint32_t)n;
+    return n >= 0;
+  }
   m->who.uid = (uint32_t)raw0(SYS_geteuid);
   m->who.gid = (uint32_t)raw0(SYS_getegid);
   long n = raw2(SYS_getgroups, 64, (long)m->who.groups);
@@ -128,30 +141,28 @@ static int same_credentials(struct shim_mapped *m) {
   if (n < 0 || raw2(SYS_capget, (long)&head, (long)data) < 0) return 0;
   m->who.ngroups = (uint32_t)n;
   uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
-  m->who.dac_override = (data[0].effective >> CAP_DAC_OVERRIDE) & 1;
   m->who.may_access = (uint32_t)raw0(SYS_getuid) == m->who.uid && (uint32_t)raw0(SYS_getgid) == m->who.gid;
   return h->uid == m->who.uid && h->gid == m->who.gid && h->caps == caps && h->groups_hash == vr_groups_hash(m->who.groups, (size_t)n);
 }
 
 /* The root that the header speaks of is the one at our root path, in our namespaces. */
-static int same_place(struct shim_mapped *m) {
+static int same_place(struct shim_mapped *m, int vouched) {
   const struct vr_header *h = m->v.header;
-  struct statx root, again;
+  const uint32_t known = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID_BIT;
+  struct statx root;
   struct statfs fs;
   if (h->root_len != shim.root_len || memcmp(h->root_path, shim.root, shim.root_len)) return 0;
-  if (raw_statx(AT_FDCWD, shim.root, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME | 0x1000, &root) ||
-      raw_statx(AT_FDCWD, shim.root, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &again) ||
-      raw2(SYS_statfs, (long)shim.root, (long)&fs) < 0)
-    return 0;
+  if (raw2(SYS_statfs, (long)shim.root, (long)&fs) < 0) return 0;
+  m->root_dev = h->root_dev;
+  m->who.noexec = (fs.f_flags & MOUNT_NOEXEC) != 0;
+  m->who.readonly = (fs.f_flags & MOUNT_RDONLY) != 0 || h->readonly;
+  m->who.statx_ok = !((h->statx_mask | h->statx_mask_basic) & ~known);
+  if (vouched) return 1;
+  if (raw_statx(AT_FDCWD, shim.root, AT_SYMLINK_NOFOLLOW, known, &root)) return 0;
   uint64_t dev = ((uint64_t)root.stx_dev_major & 0xfff) << 8 | ((uint64_t)root.stx_dev_major & ~0xfffull) << 32 |
                  (root.stx_dev_minor & 0xff) | ((uint64_t)root.stx_dev_minor & ~0xffull) << 12;
   if (dev != h->root_dev || root.stx_ino != h->root_ino) return 0;
-  if ((root.stx_mask & 0x1000) && root.stx_mnt_id != h->mnt_id) return 0;
-  m->root_dev = dev;
-  m->who.noexec = (fs.f_flags & MOUNT_NOEXEC) != 0;
-  m->who.readonly = (fs.f_flags & MOUNT_RDONLY) != 0 || h->readonly;
-  m->who.statx_mask_basic = again.stx_mask;
-  m->who.statx_ok = !(h->statx_mask & ~(STATX_BASIC_STATS | STATX_BTIME | 0x1000u)) && !(again.stx_mask & ~h->statx_mask);
+  if ((root.stx_mask & STATX_MNT_ID_BIT) && root.stx_mnt_id != h->mnt_id) return 0;
   return h->mnt_ns == ns_inode("/proc/self/ns/mnt") && h->pid_ns == ns_inode("/proc/self/ns/pid") &&
          h->user_ns == ns_inode("/proc/self/ns/user");
 }
@@ -163,7 +174,7 @@ static int pair_ok(const struct shim_mapped *m, uint64_t vdir_id) {
          !memcmp(h->boot_id, b->boot_id, sizeof h->boot_id) && !__atomic_load_n(&m->v.dyn->superseded, __ATOMIC_ACQUIRE);
 }
 
-static int map_vdir(uint64_t vdir_id) {
+static int map_vdir(uint64_t vdir_id, int vouched) {
   if (mapped_count >= MAPPED_MAX) return 0;
   struct shim_mapped *m = &mapped[mapped_count];
   memset(m, 0, sizeof *m);
@@ -172,7 +183,7 @@ static int map_vdir(uint64_t vdir_id) {
   if (!p) return 0;
   int attached = vr_vdir_attach(&m->v, p, size) == 0;
   if (attached && pair_ok(m, vdir_id)) {
-    if (same_place(m) && same_credentials(m)) {
+    if (same_place(m, vouched) && same_credentials(m, vouched)) {
       m->need = shim_first_need(&m->v);
       shim.root_dev = m->root_dev;
       mapped_count++;
@@ -196,11 +207,13 @@ int shim_want_vdir(void) {
   uint64_t now = shim_now();
   if (now < __atomic_load_n(&retry_at, __ATOMIC_RELAXED)) return 0;
   __atomic_store_n(&retry_at, now + SHIM_RETRY_MAP_NS, __ATOMIC_RELAXED);
-  uint64_t vdir_id, board_id;
-  if (!shim_want_board() || !read_map(&vdir_id, &board_id)) return 0;
+  uint64_t vdir_id, board_id, vdir_named, board_named;
+  if (!shim_want_board()) return 0;
+  int vouched = shim_vouched(&vdir_named, &board_named) && board_named == shim.board.header->board_id;
   if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) return 0;
   int saved = errno, ok = vdir_usable(shim_vdir());
-  if (!ok && shim.board.header->board_id == board_id) ok = map_vdir(vdir_id);
+  if (!ok && vouched && !mapped_count) ok = map_vdir(vdir_named, 1);
+  if (!ok && !shim.reads_off && read_map(&vdir_id, &board_id) && shim.board.header->board_id == board_id) ok = map_vdir(vdir_id, vouched);
   __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
   errno = saved;
   return ok;

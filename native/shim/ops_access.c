@@ -73,7 +73,7 @@ static const char *access_differ(struct shim_check *c, char memory[64], char ker
 int shim_do_access(const char *function, int dirfd, const char *path, int mode, int effective, int nofollow) {
   struct access_args a = {dirfd, mode, effective, nofollow, 0, 0, 0};
   struct shim_question q;
-  if (!shim_active() || !path || !*path || (mode & ~(R_OK | W_OK | X_OK)) || ask_access(&q, function, path, &a, &a.memory_err))
+  if (!shim_active() || !shim_text(path) || !*path || (mode & ~(R_OK | W_OK | X_OK)) || ask_access(&q, function, path, &a, &a.memory_err))
     return real_access(dirfd, path, mode, effective, nofollow);
   shim_count(a.memory_err ? VR_STAT_HIT_ENOENT : VR_STAT_HIT_ACCESS);
   if (__builtin_expect(shim.verify, 0)) {

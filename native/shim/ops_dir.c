@@ -9,7 +9,7 @@
 
 /* 0, or the errno of an absent directory. Promotes what is staged in it. */
 static int before_listing(int dirfd, const char *path) {
-  if (!shim_active() || !path) return 0;
+  if (!shim_active() || !shim_text(path)) return 0;
   int saved = errno, err = shim_known_absent(dirfd, path);
   errno = saved;
   if (err || !shim.board.base || !__atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_RELAXED)) return err;

@@ -137,7 +137,7 @@ static int execveat_raw(int dirfd, const char *path, char *const argv[], char *c
   return (int)raw_libc(raw6(SYS_execveat, dirfd, (long)path, (long)argv, (long)envp, flags, 0));
 }
 int hook_execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags) {
-  if (!recording() || !path) return execveat_raw(dirfd, path, argv, envp, flags);
+  if (!recording() || !shim_text(path)) return execveat_raw(dirfd, path, argv, envp, flags);
   int by_fd = (flags & AT_EMPTY_PATH) && !path[0];
   EXEC(envp, by_fd ? program_of_fd(dirfd) : shim_program(dirfd, path), execveat_raw(dirfd, path, argv, planned, flags));
 }

@@ -59,7 +59,7 @@ static __attribute__((noinline)) long readlink_checked(const char *function, con
 }
 
 ssize_t shim_do_readlink(const char *function, int dirfd, const char *path, char *buf, size_t size) {
-  if (!shim_active() || !path || !*path || !buf || (ssize_t)size <= 0 || size > INT_MAX)
+  if (!shim_active() || !shim_text(path) || !*path || !shim_text(buf) || (ssize_t)size <= 0 || size > INT_MAX)
     return raw_libc(raw_readlink(dirfd, path, buf, size));
   struct shim_question q;
   struct text_args a = {.dirfd = dirfd};
@@ -138,7 +138,7 @@ static __attribute__((noinline)) void realpath_checked(const char *function, con
 
 /* 1: *result is the answer. On failure libc leaves the failing prefix in `resolved`, so then only a caller without a buffer is answered. */
 static int realpath_answered(const char *function, const char *path, char *resolved, char **result) {
-  if (!shim_active() || !path || !*path || !HAVE(realpath)) return 0;
+  if (!shim_active() || !shim_text(path) || !*path || !HAVE(realpath)) return 0;
   struct shim_question q;
   struct text_args a = {.dirfd = AT_FDCWD};
   char local[PATH_MAX], *out = resolved ? resolved : local;

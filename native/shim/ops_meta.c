@@ -5,7 +5,7 @@
 
 static int begin_path(int dirfd, const char *path, int flags) {
   struct vr_intent in;
-  if (!recording() || !path) return SHIM_MUT_NONE;
+  if (!recording() || !shim_text(path)) return SHIM_MUT_NONE;
   shim_promote_path(dirfd, path);
   vr_intent_init(&in);
   shim_intent_path(&in, dirfd, path, flags);
@@ -20,7 +20,7 @@ static int begin_fd(int fd, int flags) {
 }
 /* dirfd with "" and AT_EMPTY_PATH (or, for utimensat, a null path) is the descriptor itself. */
 static int begin_at(int dirfd, const char *path, int at_flags, int flags) {
-  if (!path || ((at_flags & AT_EMPTY_PATH) && !path[0])) {
+  if (!path || (shim_text(path) && (at_flags & AT_EMPTY_PATH) && !path[0])) {
     if (dirfd != AT_FDCWD) return begin_fd(dirfd, flags);
     path = ".";
   }

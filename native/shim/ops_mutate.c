@@ -29,7 +29,7 @@ static __attribute__((noinline)) void promote_below(int dirfd, const char *path)
   if (n >= 0) shim_stage_promote_below(rel, n);
 }
 static void promote_tree(int dirfd, const char *path) {
-  if (path && path[0] && shim_want_board() && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_ACQUIRE))
+  if (shim_text(path) && path[0] && shim_want_board() && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_ACQUIRE))
     promote_below(dirfd, path);
 }
 
@@ -48,7 +48,7 @@ static void end_moved_in(int token, const struct stat *st, int from_inside, long
 }
 
 static int rename_any(int fromfd, const char *from, int tofd, const char *to, unsigned flags) {
-  if (!recording() || !from || !to) return (int)raw_libc(raw6(SYS_renameat2, fromfd, (long)from, tofd, (long)to, flags, 0));
+  if (!recording() || !shim_text(from) || !shim_text(to)) return (int)raw_libc(raw6(SYS_renameat2, fromfd, (long)from, tofd, (long)to, flags, 0));
   struct vr_intent in;
   struct stat st = {0}, other = {0};
   shim_promote_path(fromfd, from);
@@ -83,7 +83,7 @@ int hook_renameat2(int fromfd, const char *from, int tofd, const char *to, unsig
 ALIASES_renameat2
 
 static int link_any(int fromfd, const char *from, int tofd, const char *to, int flags) {
-  if (!recording() || !from || !to) return (int)raw_libc(raw6(SYS_linkat, fromfd, (long)from, tofd, (long)to, flags, 0));
+  if (!recording() || !shim_text(from) || !shim_text(to)) return (int)raw_libc(raw6(SYS_linkat, fromfd, (long)from, tofd, (long)to, flags, 0));
   struct vr_intent in;
   struct stat st = {0};
   shim_promote_path(fromfd, from);

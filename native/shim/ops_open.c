@@ -9,7 +9,7 @@ static __attribute__((noinline)) void promote_slowly(int dirfd, const char *path
   else if (n == SHIM_ODD) shim_stage_promote_all();
 }
 void shim_promote_path(int dirfd, const char *path) {
-  if (path && path[0] && shim_want_board() && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_ACQUIRE))
+  if (shim_text(path) && path[0] && shim_want_board() && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_ACQUIRE))
     promote_slowly(dirfd, path);
 }
 
@@ -39,7 +39,7 @@ static int open_read(int dirfd, const char *path, int flags, mode_t mode) {
 }
 
 static int open_any(int dirfd, const char *path, int flags, mode_t mode) {
-  if (!recording() || !path) return real_open(dirfd, path, flags, mode);
+  if (!recording() || !shim_text(path)) return real_open(dirfd, path, flags, mode);
   int reading = (flags & O_ACCMODE) == O_RDONLY;
   if ((flags & O_PATH) || (reading && !(flags & (O_CREAT | O_TRUNC)))) return open_read(dirfd, path, flags, mode);
   int saved = errno;
@@ -110,7 +110,7 @@ static int flags_of_mode(const char *mode) {
 
 FILE *hook_fopen(const char *path, const char *mode) {
   if (!HAVE(fopen)) return NULL;
-  int flags = recording() && path && mode ? flags_of_mode(mode) : -1;
+  int flags = recording() && shim_text(path) && shim_text(mode) ? flags_of_mode(mode) : -1;
   if (flags < 0) return real.fopen(path, mode);
   FILE *stream;
   if ((flags & O_ACCMODE) == O_RDONLY) {

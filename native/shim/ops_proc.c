@@ -118,7 +118,7 @@ void hook_quick_exit(int status) {
   for (;;) raw1(SYS_exit_group, status);
 }
 ALIASES_quick_exit
-void hook_abort(void) {
+void hook_abort(void) { /* asked for by the program itself, so it leaves what it leaves natively; only a death from outside rolls back */
   before_exit();
   if (HAVE(abort)) real.abort();
   __builtin_trap();

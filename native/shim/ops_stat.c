@@ -81,7 +81,7 @@ static __attribute__((noinline)) int stat_checked(const char *function, const ch
 }
 
 int shim_do_stat(const char *function, int dirfd, const char *path, struct stat *buf, int flags) {
-  if (!shim_active() || !buf || !path || (flags & ~STAT_FLAGS)) return (int)raw_libc(raw_stat(dirfd, path, buf, flags));
+  if (!shim_active() || !shim_text(buf) || !shim_text(path) || (flags & ~STAT_FLAGS)) return (int)raw_libc(raw_stat(dirfd, path, buf, flags));
   if (!*path) return (int)raw_libc(raw_stat(dirfd, path, buf, flags));
   struct shim_question q;
   enum vr_answer a = shim_ask(&q, function, dirfd, path, flags & AT_SYMLINK_NOFOLLOW ? 0 : ASK_FOLLOW);
@@ -140,7 +140,7 @@ static struct statx_timestamp stamp(uint64_t sec, uint32_t ns) {
 static void fill_statx(const struct vr_vdir *v, const struct vr_entry *e, unsigned mask, struct statx *x) {
   const struct vr_header *h = v->header;
   memset(x, 0, sizeof *x);
-  x->stx_mask = mask & STATX_BTIME ? h->statx_mask : shim_mapped_of(v)->who.statx_mask_basic;
+  x->stx_mask = mask & STATX_BTIME ? h->statx_mask : h->statx_mask_basic;
   x->stx_blksize = e->blksize;
   x->stx_attributes = e->attributes;
   x->stx_attributes_mask = h->statx_attributes_mask;
@@ -205,7 +205,7 @@ static __attribute__((noinline)) int statx_checked(const char *path, struct shim
 }
 
 int shim_do_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf) {
-  if (!shim_active() || !buf || !path || !*path) return (int)raw_libc(raw_statx(dirfd, path, flags, mask, buf));
+  if (!shim_active() || !shim_text(buf) || !shim_text(path) || !*path) return (int)raw_libc(raw_statx(dirfd, path, flags, mask, buf));
   struct shim_question q;
   enum vr_answer a = shim_ask(&q, "statx", dirfd, path, flags & AT_SYMLINK_NOFOLLOW ? 0 : ASK_FOLLOW);
   if (a == VR_NATIVE) return (int)raw_libc(raw_statx(dirfd, path, flags, mask, buf));

@@ -62,6 +62,7 @@ static void fill_header(const char *root) {
   h->root_dev = dev_of(&x);
   h->root_ino = x.stx_ino;
   h->statx_mask = x.stx_mask;
+  h->statx_mask_basic = x.stx_mask & ~(uint32_t)STATX_BTIME;
   h->statx_attributes_mask = x.stx_attributes_mask;
   h->mnt_id = x.stx_mnt_id;
   h->mnt_ns = ns_inode("/proc/self/ns/mnt");

@@ -32,6 +32,23 @@ static void show_statx(const char *path, int flags, unsigned mask) {
   putchar('\n');
 }
 
+/* Pointers that are none: EFAULT, never a crash. */
+static void bad_pointers(const char *good) {
+  void *volatile bad[] = {(void *)1, (void *)-1, (void *)4095, (void *)0x8000000000000000ul};
+  struct stat s;
+  struct statx x;
+  char buf[64];
+#define EFAULTS(call) do { errno = 0; long r_ = (long)(call); printf(#call ": %ld %s\n", r_, strerrorname_np(errno)); } while (0)
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    const char *p = bad[i];
+    struct stat *to = bad[i];
+    EFAULTS(stat(p, &s)); EFAULTS(lstat(good, to)); EFAULTS(fstatat(AT_FDCWD, p, &s, 0)); EFAULTS(statx(AT_FDCWD, p, 0, STATX_BASIC_STATS, &x));
+    EFAULTS(access(p, R_OK)); EFAULTS(readlink(p, buf, sizeof buf)); EFAULTS(open(p, O_RDONLY)); EFAULTS(open(p, O_WRONLY | O_CREAT | O_TRUNC, 0644));
+    EFAULTS(unlink(p)); EFAULTS(rename(p, good)); EFAULTS(rename(good, p)); EFAULTS(mkdir(p, 0755)); EFAULTS(rmdir(p)); EFAULTS(chmod(p, 0644));
+    EFAULTS(symlink(good, p)); EFAULTS(link(good, p)); EFAULTS(truncate(p, 0)); EFAULTS(chdir(p)); EFAULTS(utimensat(AT_FDCWD, p, NULL, AT_EMPTY_PATH));
+  }
+}
+
 static void questions(const char *path) {
   struct stat s;
   char buf[PATH_MAX], small[4];
@@ -171,5 +188,6 @@ int main(int argc, char **argv) {
   memset(name, 'n', 300);
   name[300] = 0;
   questions(name);
+  bad_pointers("a.c");
   return 0;
 }

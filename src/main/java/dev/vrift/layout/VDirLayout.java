@@ -16,7 +16,7 @@ public final class VDirLayout {
   private VDirLayout() {}
 
   public static final int MAGIC = 0x56524654;
-  public static final int VERSION = 1;
+  public static final int VERSION = 2;
   /** Number of slots in {@code ver} and {@code pub}; slot 0 is G, the whole project. */
   public static final int SLOTS = 16384;
   public static final int DYN_OFFSET = 4096;
@@ -71,6 +71,7 @@ public final class VDirLayout {
           .u32("readonly", "1: mounted read-only")
           .u64("groups_hash", "hash of the daemon's sorted supplementary groups")
           .u64("caps", "effective capabilities of the daemon")
+          .u32("statx_mask_basic", "stx_mask the kernel returns for STATX_BASIC_STATS alone there")
           .padTo(512)
           .bytes("root_path", ROOT_PATH_MAX, "absolute, real, no trailing slash, zero padded")
           .padTo(4088)

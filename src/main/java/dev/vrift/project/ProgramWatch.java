@@ -23,6 +23,8 @@ import java.util.Map;
 final class ProgramWatch {
   private static final long PERIOD_MS = 50;
   private static final int MAX_KEPT = 4_096;
+  /** dev, ino, size, mtime, its ns, ctime, its ns: as {@link Engine#identity} gives them. */
+  private static final int KEY_WORDS = 7;
   private static final String FILE = "programs.v1";
   private static final long STACK_BYTES = 256 * 1024;
 
@@ -56,6 +58,7 @@ final class ProgramWatch {
   private void run() {
     ProgramClassifier classifier = new ProgramClassifier();
     load();
+    publishKept();
     int[] pids = new int[64];
     while (!stopping) {
       int n = Engine.takeClassify(engine, pids);
@@ -77,7 +80,7 @@ final class ProgramWatch {
 
   private void classify(ProgramClassifier classifier, int pid) throws IOException {
     byte[] exe = RunPaths.bytes("/proc/" + pid + "/exe");
-    long[] key = new long[7];
+    long[] key = new long[KEY_WORDS];
     if (Engine.identity(exe, key) < 0) {
       return;
     }
@@ -85,7 +88,7 @@ final class ProgramWatch {
     String line = line(key);
     Integer verdict = verdicts.get(line);
     if (verdict == null) {
-      long[] again = new long[7];
+      long[] again = new long[KEY_WORDS];
       verdict =
           classifier.classify(program) == ProgramClassifier.Verdict.SEEN ? VDirLayout.PROGRAM_SEEN : VDirLayout.PROGRAM_LEAKY;
       if (Engine.identity(RunPaths.bytes(program), again) < 0 || !Arrays.equals(key, again)) {
@@ -97,6 +100,33 @@ final class ProgramWatch {
     }
     int v = verdict;
     loop.ask(e -> Engine.program(e, key, v));
+  }
+
+  /** The newest verdicts, so that a new project's first build need not wait for them. A program that was replaced has another key. */
+  private void publishKept() {
+    List<long[]> keys = new ArrayList<>();
+    int skip = Math.max(0, verdicts.size() - VDirLayout.PROGRAMS / 2);
+    try {
+      for (Map.Entry<String, Integer> e : verdicts.entrySet()) {
+        String[] words = e.getKey().trim().split(" ");
+        if (skip-- > 0 || words.length != KEY_WORDS) {
+          continue;
+        }
+        long[] key = new long[KEY_WORDS + 1];
+        for (int i = 0; i < KEY_WORDS; i++) {
+          key[i] = Long.parseLong(words[i]);
+        }
+        key[KEY_WORDS] = e.getValue();
+        keys.add(key);
+      }
+      loop.ask(
+          engine -> {
+            keys.forEach(k -> Engine.program(engine, k, (int) k[KEY_WORDS]));
+            return 0;
+          });
+    } catch (RuntimeException e) {
+      Log.warn("the kept verdicts on programs are not used, programs are looked at again: ".concat(e.toString()));
+    }
   }
 
   private static String line(long[] key) {
