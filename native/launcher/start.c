@@ -40,7 +40,7 @@ int jvm_command(const struct places *p, const char *argv[JVM_ARGS], char (*store
 static int daemon_keeps(const char *e) {
   static const char *const keep[] = {"HOME=", "PATH=", "USER=", "LOGNAME=", "TMPDIR=", "XDG_", "VRIFT_", "TZ=", NULL};
   static const char *const drop[] = {"VRIFT_ROOT=",   "VRIFT_PROJECT_RUN=", "VRIFT_SYNC=", "VRIFT_VERIFY=",
-                                     "VRIFT_VERIFY_LOG=", "VRIFT_TRACE=", NULL};
+                                     "VRIFT_VERIFY_LOG=", "VRIFT_TRACE=",      "VRIFT_FAULT=",  "VRIFT_FAULT_LOG=", NULL};
   for (int i = 0; drop[i]; i++)
     if (!strncmp(e, drop[i], strlen(drop[i]))) return 0;
   for (int i = 0; keep[i]; i++)

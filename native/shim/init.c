@@ -5,6 +5,7 @@
 #include "interpose_gen.h"
 #include "raw.h"
 #include "internal.h"
+#include "vr_fault.h"
 
 struct shim_state shim;
 
@@ -52,6 +53,7 @@ __attribute__((constructor(101))) static void start(int argc, char **argv, char 
   shim.verify = verify && !strcmp(verify, "1");
   shim_edge_init((char *)(uintptr_t)value_of(envp, "VRIFT_SYNC"), (char *)(uintptr_t)value_of(envp, "VRIFT_NEED"));
   shim_report_init(value_of(envp, "VRIFT_TRACE"), value_of(envp, "VRIFT_VERIFY_LOG"));
+  vr_fault_arm(value_of(envp, "VRIFT_FAULT"), value_of(envp, "VRIFT_FAULT_LOG"));
   shim.leaky = 1;
   __atomic_store_n(&shim.ready, 1, __ATOMIC_RELEASE);
   errno = saved;
