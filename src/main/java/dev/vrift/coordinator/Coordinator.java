@@ -4,6 +4,7 @@ import dev.vrift.config.Config;
 import dev.vrift.config.Setting;
 import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.Leftovers;
+import dev.vrift.platform.Faults;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -75,6 +76,7 @@ public final class Coordinator {
       Log.warn(SafeDir.explain(run.dir().toString(), safe));
       return EXIT_FAILED;
     }
+    Faults.start(run.dir());
     int lock = Processes.lock(RunPaths.bytes(run.lock()));
     if (lock == -EAGAIN) {
       Log.info("another vriftd serves " + run.dir());

@@ -3,6 +3,7 @@ package dev.vrift.project;
 import dev.vrift.cas.IngestPolicy;
 import dev.vrift.config.Config;
 import dev.vrift.config.Setting;
+import dev.vrift.platform.Faults;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -69,6 +70,7 @@ public final class VdirDaemon {
     RunPaths.Project paths = run.of(root);
     privateDir(run.projects());
     privateDir(paths.dir());
+    Faults.start(paths.dir());
     int lock = lock(paths.lock());
     if (lock < 0) {
       Log.info("another daemon serves ".concat(root));
