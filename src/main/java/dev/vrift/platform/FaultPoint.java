@@ -8,8 +8,40 @@ import java.util.Locale;
  * compares. {@link #hit} at a step of the code is one load and one predicted branch unless a test armed something. Any thread.
  */
 public enum FaultPoint {
-  /** The fault file was read and what it says is armed. */
-  FAULTS_TAKEN;
+  // What each means is in the table.
+  FAULTS_TAKEN,
+  VDIR_LOCKED,
+  VDIR_OPENED,
+  VDIR_PUBLISHED,
+  VDIR_STORES_BEGUN,
+  VDIR_LISTENING,
+  VDIR_READY,
+  VDIR_STOPPING,
+  VDIR_UNSTAGED,
+  VDIR_RETIRED,
+  VDIR_CLOSED,
+  TURN_DONE,
+  TASKS_DONE,
+  CHANGES_HANDED_OVER,
+  SESSION_BEGINS,
+  SESSION_HUNG_UP,
+  SYNC_DRAINED,
+  META_OPENED,
+  META_PRELOADED,
+  BATCH_TAKEN,
+  META_APPLYING,
+  META_DAMAGED,
+  BLOB_COPIED,
+  BLOB_SEALED,
+  SWEEP_RECORDS_DONE,
+  SWEEP_DONE,
+  COORDINATOR_LOCKED,
+  COORDINATOR_LISTENING,
+  COORDINATOR_READY,
+  COORDINATOR_ADOPTED,
+  DAEMON_STARTED,
+  DAEMON_READY,
+  DAEMON_DEAD;
 
   /** Something is armed. Written by {@link Faults} only. */
   static volatile boolean on;
