@@ -3,6 +3,7 @@
  * at most. */
 #include "vr_board.h"
 #include <time.h>
+#include "vr_fault.h"
 
 /* `state` and `kind` are claimed together: while CLAIMED, `kind` holds the claimant's pid, so that the record of a claimant
  * that was killed half-way can be told from that of one which is still filling it in. */
@@ -66,6 +67,7 @@ int vr_mutation_begin(struct vr_board *b, const struct vr_intent *in, uint32_t k
     unrecorded(b);
     return -1;
   }
+  VR_FAULT(record_claimed);
   struct vr_record *r = &b->records[at];
   r->pid = pid;
   r->tid = tid;
@@ -79,13 +81,16 @@ int vr_mutation_begin(struct vr_board *b, const struct vr_intent *in, uint32_t k
   r->staged = 0;
   raise_high(b, (uint32_t)at + 1);
   __atomic_store_n(head(r), head_of(VR_BOARD_RECORD_LIVE, kind), __ATOMIC_SEQ_CST);
+  VR_FAULT(mutation_live);
   for (uint32_t i = 0; i < n; i++) vr_bump(b, in->slots[i] % VR_SLOTS);
+  VR_FAULT(mutation_bumped);
   return at;
 }
 
 static void free_record(struct vr_record *r) { __atomic_store_n(&r->state, VR_BOARD_RECORD_FREE, __ATOMIC_RELEASE); }
 
 void vr_mutation_end(struct vr_board *b, int record) {
+  VR_FAULT(mutation_done);
   if (record < 0 || record >= (int)VR_BOARD_RECORDS) unrecorded(b);
   else free_record(&b->records[record]);
 }
@@ -144,5 +149,6 @@ void vr_held_release(struct vr_board *b, int record) {
     uint16_t s = __atomic_load_n(&r->slots[i], __ATOMIC_RELAXED);
     if (s != VR_BOARD_NO_SLOT) vr_bump(b, s % VR_SLOTS);
   }
+  VR_FAULT(held_bumped);
   free_record(r);
 }

@@ -1,4 +1,5 @@
 /* The salvage area of a project: what a promotion or a rollback takes away from view. The daemon bounds it. */
+#include "vr_fault.h"
 #include "vr_stage.h"
 
 #define SALVAGE_DIR ".vrift/salvage"
@@ -58,16 +59,20 @@ int vr_salvage_name(const char *path, uint32_t len, uint64_t stamp, uint32_t pid
 void vr_salvage_keep_old(const struct vr_stage_place *p, const struct vr_staged *r) {
   char name[VR_SALVAGE_PATH_MAX];
   vr_salvage_name((const char *)r->path, r->path_len, 0, 0, name);
+  VR_FAULT(old_link_before);
   int e = vr_linkat(p->parent_fd, p->base, p->root_fd, name, 0);
   if (e == -ENOENT && vr_mkdirat(p->root_fd, SALVAGE_DIR, 0700) == 0) e = vr_linkat(p->parent_fd, p->base, p->root_fd, name, 0);
   if (e == -EEXIST && vr_unlinkat(p->root_fd, name, 0) == 0) vr_linkat(p->parent_fd, p->base, p->root_fd, name, 0);
+  VR_FAULT(old_link_after);
 }
 
 /* Moves the staging file into salvage. 0 or -errno (then it stays where it is, and the daemon's sweep takes it). */
 int vr_salvage_move(const struct vr_stage_place *p, const struct vr_staged *r) {
   char name[VR_SALVAGE_PATH_MAX];
   vr_salvage_name((const char *)r->path, r->path_len, r->stamp, r->pid, name);
-  int e = vr_renameat2(p->root_fd, p->name, p->root_fd, name, 0);
+  int e = VR_FAULT(salvage_before);
+  if (e == 0) e = vr_renameat2(p->root_fd, p->name, p->root_fd, name, 0);
   if (e == -ENOENT && vr_mkdirat(p->root_fd, SALVAGE_DIR, 0700) == 0) e = vr_renameat2(p->root_fd, p->name, p->root_fd, name, 0);
+  VR_FAULT(salvage_after);
   return e;
 }

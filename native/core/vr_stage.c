@@ -1,5 +1,6 @@
 /* Records, names and owners of staged files. See vr_stage.h. */
 #include "vr_stage.h"
+#include "vr_fault.h"
 
 #define RETRY_TORN 4
 #define PROC_TICK_NS 10000000ull /* USER_HZ is 100 on every Linux we run on */
@@ -89,6 +90,7 @@ int vr_staged_claim(struct vr_board *board, uint32_t hint, uint32_t *state) {
     while (high < at + 1 && !__atomic_compare_exchange_n(&board->dyn->staged_high, &high, at + 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
     }
     *state = now;
+    VR_FAULT(staged_claimed);
     return (int)at;
   }
   return -1;
@@ -98,8 +100,10 @@ uint32_t vr_staged_publish(struct vr_board *board, uint32_t index) {
   struct vr_staged *r = &board->staged[index];
   uint32_t live = (r->state & ~VR_BOARD_STAGED_STATE_MASK) | VR_BOARD_STAGED_LIVE;
   r->checksum = vr_staged_checksum(r);
+  VR_FAULT(staged_filled);
   /* The count first: who looks for staged files asks it before the records. */
   __atomic_fetch_add(&board->dyn->staged_count, 1, __ATOMIC_SEQ_CST);
+  VR_FAULT(staged_counted);
   __atomic_store_n(&r->state, live, __ATOMIC_SEQ_CST);
   return live;
 }
@@ -121,6 +125,7 @@ int vr_staged_free(struct vr_board *board, uint32_t index, uint32_t state) {
   do {
     if (((was ^ state) & ~VR_BOARD_STAGED_STATE_MASK) || VR_STAGED_STATE(was) == VR_BOARD_STAGED_FREE) return 0;
   } while (!__atomic_compare_exchange_n(&board->staged[index].state, &was, was & ~VR_BOARD_STAGED_STATE_MASK, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+  VR_FAULT(staged_freed);
   if (VR_STAGED_STATE(was) == VR_BOARD_STAGED_LIVE) leave_count(board);
   return 1;
 }
@@ -216,10 +221,12 @@ int vr_stage_promote_other(struct vr_board *board, const char *root, uint32_t in
   if (VR_STAGED_STATE(r.state) == VR_BOARD_STAGED_PROMOTED) return 1;
   if (!vr_owner_alive(r.pid, r.time)) return 0; /* what a dead writer left is rolled back, never shown */
   struct vr_stage_place p = {.root = root, .board = board, .pid = pid, .tid = tid, .name_g = name_g};
+  VR_FAULT(promote_other_begin);
   int done = vr_stage_find(&p, &r, -1);
   if (done == 0) done = vr_stage_put(&p, &r, -1, VR_STAGE_PROMOTE, 0);
   vr_stage_leave(&p);
   if (done != VR_STAGE_PLACED) return 0;
+  VR_FAULT(promote_other_placed);
   vr_staged_set_promoted(board, index, r.state);
   return 1;
 }

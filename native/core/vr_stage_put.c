@@ -3,6 +3,7 @@
  * The rule behind every branch: end in the state that the same program, and whoever changed the target meanwhile, would have left
  * natively; where that cannot be known, keep both contents (one of them in salvage). */
 #include <sys/mman.h>
+#include "vr_fault.h"
 #include "vr_stage.h"
 
 #define CHUNK 65536u           /* bytes compared or copied at a time */
@@ -118,6 +119,7 @@ static int put_same(struct vr_stage_place *p, const struct vr_staged *r, const s
   if (to >= 0) vr_close(to);
   vr_close(from);
   if (!done) return 0;
+  VR_FAULT(same_times_set);
   vr_unlinkat(p->root_fd, p->name, 0);
   return VR_STAGE_SAME;
 }
@@ -156,7 +158,8 @@ static int put_copy(struct vr_stage_place *p, const struct vr_staged *r, const s
     int to = vr_openat(p->parent_fd, p->base, flags, own.stx_mode & 07777);
     e = to;
     if (to >= 0) {
-      e = vr_stage_copy(from, to);
+      e = VR_FAULT(copy_truncated);
+      if (e == 0) e = vr_stage_copy(from, to);
       if (!s->present) vr_sys6(SYS_fchmod, to, own.stx_mode & 07777, 0, 0, 0, 0); /* the umask was applied once already */
       int closed = vr_close(to);
       if (e == 0 && closed < 0 && closed != -EINTR) e = closed;
@@ -168,6 +171,7 @@ static int put_copy(struct vr_stage_place *p, const struct vr_staged *r, const s
     if (s->staged) vr_salvage_move(p, r);
     return e;
   }
+  VR_FAULT(copy_done);
   if (s->staged) vr_unlinkat(p->root_fd, p->name, 0);
   return VR_STAGE_COPIED;
 }
@@ -178,13 +182,15 @@ static int put_rename(struct vr_stage_place *p, const struct vr_staged *r, const
   int record = vr_mutation_begin(p->board, &in, VR_BOARD_KIND_OP, p->pid, p->tid);
   if (keep_old) vr_salvage_keep_old(p, r);
   unsigned flags = s->present ? 0 : RENAME_NOREPLACE_FLAG;
-  int e = vr_renameat2(p->root_fd, p->name, p->parent_fd, p->base, flags);
+  int e = VR_FAULT(rename_before);
+  if (e == 0) e = vr_renameat2(p->root_fd, p->name, p->parent_fd, p->base, flags);
   if (e == -EINVAL && flags) e = vr_renameat2(p->root_fd, p->name, p->parent_fd, p->base, 0);
   if (e && keep_old) { /* or a copy into the real file would reach the old version through its second name */
     char old[VR_SALVAGE_PATH_MAX];
     vr_salvage_name((const char *)r->path, r->path_len, 0, 0, old);
     vr_unlinkat(p->root_fd, old, 0);
   }
+  VR_FAULT(rename_after);
   vr_mutation_end(p->board, record);
   return e;
 }
@@ -192,6 +198,7 @@ static int put_rename(struct vr_stage_place *p, const struct vr_staged *r, const
 int vr_stage_put(struct vr_stage_place *p, const struct vr_staged *r, int fd, enum vr_stage_how how, int64_t old_mtime) {
   for (int round = 0;; round++) {
     struct sight s;
+    VR_FAULT(put_begin);
     int e = look(p, r, &s);
     if (e) return e;
     if (s.present && is_inode(&s.target, r, r->staging_ino)) return VR_STAGE_PLACED; /* somebody promoted it */

@@ -1,6 +1,7 @@
 /* What the daemon does with staged records whose writer is gone. A staging file is dead iff nobody has it open for writing: pids
  * only say when to look. The probe is a read lease taken and given back at once, on staging files only; SIGIO must be ignored by the caller
  * (a writer that comes in between breaks the lease). */
+#include "vr_fault.h"
 #include "vr_stage.h"
 
 /* 1: somebody may write to it; 0: nobody; -errno. path relative to dir. */
@@ -37,12 +38,14 @@ static void free_both(struct vr_board *board, uint32_t index, const struct vr_st
       if (held->slots[k] != VR_BOARD_NO_SLOT) vr_bump(board, held->slots[k] % VR_SLOTS);
     __atomic_compare_exchange_n(&held->state, &live, VR_BOARD_RECORD_FREE, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
   }
+  VR_FAULT(sweep_held_freed);
   vr_staged_free(board, index, r->state);
 }
 
 /* The owner lives but its descriptor is closed: it was closed by a call we do not see. What was closed is complete. */
 static int settle(struct vr_stage_place *p, struct vr_board *board, uint32_t index, const struct vr_staged *r) {
   if (!vr_owner_alive(r->pid, r->time)) return VR_SWEEP_BUSY; /* it died just now: the next look sees that */
+  VR_FAULT(settle_begin);
   int done = vr_stage_put(p, r, -1, VR_STAGE_COMMIT, 0);
   if (done != VR_STAGE_PLACED && done != VR_STAGE_SAME) return VR_SWEEP_BUSY;
   vr_staged_set_promoted(board, index, r->state);
@@ -54,6 +57,7 @@ int vr_stage_sweep(struct vr_board *board, const char *root, uint32_t index, uin
   if (!vr_staged_copy(board, index, &r)) return VR_SWEEP_NOTHING;
   int alive = vr_owner_alive(r.pid, r.time), result = VR_SWEEP_BUSY;
   struct vr_stage_place p = {.root = root, .board = board, .pid = pid, .tid = tid};
+  VR_FAULT(sweep_begin);
   int found = vr_stage_find(&p, &r, -1);
   int writer = p.root_fd < 0 ? -ESTALE : vr_stage_has_writer(p.root_fd, p.name);
   if (writer == 0 && alive) {
@@ -63,6 +67,7 @@ int vr_stage_sweep(struct vr_board *board, const char *root, uint32_t index, uin
   } else if (writer == -ENOENT && !alive) {
     result = VR_SWEEP_FINISHED; /* it had been placed, or went with its directory */
   }
+  VR_FAULT(sweep_decided);
   if (result == VR_SWEEP_ROLLED_BACK || result == VR_SWEEP_FINISHED) free_both(board, index, &r);
   vr_stage_leave(&p);
   return result;

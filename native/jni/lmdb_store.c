@@ -1,6 +1,7 @@
 /* The store over LMDB. See lmdb_store.h. Values: a vr_meta (op 0, checksum set), then the path if the key is a hash, then the symlink
  * target; key-values: u64 checksum, then the bytes. */
 #include "lmdb_store.h"
+#include "vr_fault.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -187,7 +188,7 @@ struct lm_store *lm_open(const char *dir, const char *library, uint64_t map_size
   if (!s) return NULL;
   s->lock_fd = -1;
   s->map_size = map_size;
-  if (load_api(s, library) || take_lock(s, dir, wait_ms) || verify(s, dir) || open_env(s, dir)) return s;
+  if (load_api(s, library) || take_lock(s, dir, wait_ms) || verify(s, dir) || VR_FAULT(lmdb_verified) || open_env(s, dir)) return s;
   return s;
 }
 
@@ -284,8 +285,10 @@ static int finish(struct lm_store *s, void *txn, struct lm_seal *seal) {
     s->api.txn_abort(txn);
     return mdb_fail(s, "mdb_put", rc);
   }
+  VR_FAULT(lmdb_sealed);
   rc = s->api.txn_commit(txn);
   if (rc) return mdb_fail(s, "mdb_txn_commit", rc);
+  VR_FAULT(lmdb_committed);
   s->seal = *seal;
   return LM_OK;
 }
@@ -299,6 +302,7 @@ static int make_room(struct lm_store *s, size_t bytes, bool anyway) {
   while (wanted > size / 5 * 4) size *= 2;
   if (size == s->map_size) return LM_OK;
   if (size > MAP_LIMIT) return fail(s, LM_FULL, "the metadata of this project exceed the limit", "16 GiB");
+  VR_FAULT(lmdb_growing);
   int rc = s->api.env_set_mapsize(s->env, size);
   if (rc) return mdb_fail(s, "mdb_env_set_mapsize", rc);
   s->map_size = size;
@@ -310,6 +314,7 @@ static int apply_once(struct lm_store *s, const uint8_t *items, size_t length) {
   uint8_t scratch[VR_META_FIXED + 2 * 4096];
   struct lm_seal seal = s->seal;
   if (begin(s, 0, &txn)) return s->status;
+  VR_FAULT(lmdb_begun);
   for (size_t at = 0; at < length;) {
     int rc = apply_item(s, txn, items + at, &seal, scratch);
     if (rc) {
@@ -317,6 +322,7 @@ static int apply_once(struct lm_store *s, const uint8_t *items, size_t length) {
       return rc;
     }
     at += ((const struct vr_meta *)(items + at))->length;
+    VR_FAULT(lmdb_item_put);
   }
   return finish(s, txn, &seal);
 }
@@ -457,6 +463,7 @@ int64_t lm_get(struct lm_store *s, const char *path, size_t path_len, void *buf,
 
 int lm_sync(struct lm_store *s) {
   if (!s->env) return fail(s, LM_ARGUMENT, "sync", "not open");
+  VR_FAULT(lmdb_syncing);
   int rc = s->api.env_sync(s->env, 1);
   return rc ? mdb_fail(s, "mdb_env_sync", rc) : LM_OK;
 }

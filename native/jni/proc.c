@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "vr_fault.h"
 
 #define PATH_LIMIT 4096
 #define LIST_LIMIT 512
@@ -165,6 +166,7 @@ NATIVE(jint, spawnDaemon)(JNIEnv *env, jclass c, jbyteArray program, jobjectArra
   if (r == 0) {
     pid_t pid = fork();
     if (pid == 0) child(l, p[1]);
+    VR_FAULT(daemon_forked);
     jint out[2] = {pid, p[0]};
     r = pid < 0 ? -errno : 0;
     if (r == 0) (*env)->SetIntArrayRegion(env, result, 0, 2, out);

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#include "vr_fault.h"
 
 #define CHUNK 16384
 #define PATH_LIMIT 4096
@@ -73,6 +74,7 @@ JNIEXPORT jint JNICALL Java_dev_vrift_platform_Sockets_listen(JNIEnv *env, jclas
     r = -errno;
   } else {
     unlink(path);
+    VR_FAULT(socket_unlinked);
     /* The mode is set by name, not by umask, which is every thread's; the directory is 0700 anyway. */
     r = bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0 || chmod(path, 0600) < 0 || listen(fd, backlog) < 0 ? -errno : fd;
     if (r < 0) close(fd);
@@ -85,7 +87,10 @@ JNIEXPORT jint JNICALL Java_dev_vrift_platform_Sockets_accept(JNIEnv *env, jclas
   (void)env, (void)c;
   for (;;) {
     int n = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-    if (n >= 0) return n;
+    if (n >= 0) {
+      VR_FAULT(accepted);
+      return n;
+    }
     if (errno != EINTR && errno != ECONNABORTED) return -errno;
   }
 }
@@ -163,6 +168,7 @@ JNIEXPORT jint JNICALL Java_dev_vrift_platform_Sockets_write(JNIEnv *env, jclass
     while (sent < part) {
       ssize_t n = send(fd, tmp + sent, (size_t)(part - sent), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (n >= 0) {
+        VR_FAULT(frame_sent);
         sent += (jint)n;
         continue;
       }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "launcher.h"
+#include "vr_fault.h"
 
 #define EXIT_USAGE 2
 #define EXIT_OURS 125
@@ -84,6 +85,7 @@ int main(int argc, char **argv) {
     }
     return print_version(argc > 2 && !strcmp(argv[2], "--json"));
   }
+  vr_fault_arm(getenv("VRIFT_FAULT"), getenv("VRIFT_FAULT_LOG"));
   int dist = find_dist(&p);
   if (!strcmp(argv[1], "run")) {
     int at = 2;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "launcher.h"
+#include "vr_fault.h"
 
 #define EXIT_VERIFY 124
 #define EXIT_OURS 125
@@ -123,6 +124,7 @@ static int start(struct run *r, int *error) {
   *error = 0;
   if (pipe2(status, O_CLOEXEC) < 0) return -1;
   r->started = now_ms();
+  VR_FAULT(command_forking);
   r->child = fork();
   if (r->child < 0) return -1;
   if (r->child == 0) {
@@ -138,6 +140,7 @@ static int start(struct run *r, int *error) {
     _exit(e == ENOENT ? EXIT_MISSING : EXIT_CANNOT);
   }
   close(status[1]);
+  VR_FAULT(command_forked);
   ssize_t n;
   while ((n = read(status[0], error, sizeof *error)) < 0 && errno == EINTR) {
   }
@@ -269,6 +272,7 @@ int run_command(struct places *p, char **argv) {
   }
   int status = wait_for_child(&r, p, sfd);
   struct outcome o;
+  VR_FAULT(command_ended);
   session_end(&r.session, r.verify, &o);
   if (error) {
     fprintf(stderr, "vrift: %s: %s\n", argv[0], strerror(error));

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include "launcher.h"
+#include "vr_fault.h"
 
 enum { REQUEST_SESSION = 1, REQUEST_SYNC = 2, REQUEST_END = 3 };
 
@@ -38,6 +39,7 @@ static int ask(struct session *s, const struct places *p, const char *command, i
     close(fd);
     return r;
   }
+  VR_FAULT(session_asked);
   s->fd = fd;
   s->state = SESSION_ASKED;
   s->since = now_ms();

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "launcher.h"
+#include "vr_fault.h"
 
 #define LOG_MAX (1 << 20) /* bytes; then the log is turned over once */
 #define READY_FD 3
@@ -40,7 +41,7 @@ int jvm_command(const struct places *p, const char *argv[JVM_ARGS], char (*store
 static int daemon_keeps(const char *e) {
   static const char *const keep[] = {"HOME=", "PATH=", "USER=", "LOGNAME=", "TMPDIR=", "XDG_", "VRIFT_", "TZ=", NULL};
   static const char *const drop[] = {"VRIFT_ROOT=",   "VRIFT_PROJECT_RUN=", "VRIFT_SYNC=", "VRIFT_VERIFY=",
-                                     "VRIFT_VERIFY_LOG=", "VRIFT_TRACE=", NULL};
+                                     "VRIFT_VERIFY_LOG=", "VRIFT_TRACE=",      "VRIFT_FAULT=",  "VRIFT_FAULT_LOG=", NULL};
   for (int i = 0; drop[i]; i++)
     if (!strncmp(e, drop[i], strlen(drop[i]))) return 0;
   for (int i = 0; keep[i]; i++)
@@ -174,6 +175,7 @@ static int reach_vriftd(const struct places *p, int64_t deadline, int may_start)
     if (l >= 0) {
       fd = wire_connect(p->run, "vriftd.sock", NULL);
       if (fd < 0) {
+        VR_FAULT(start_locked);
         int ready = spawn_vriftd(p);
         if (ready < 0 || !wait_ready(ready, deadline)) failures++;
         if (ready >= 0) close(ready);
@@ -216,6 +218,7 @@ static void ask_open(const struct places *p) {
     in.have = in.skip = 0;
     int r = wire_send(fd, VR_OP_OPEN, 1, payload) == 0 ? wire_wait(fd, &in, &f, deadline) : -1;
     close(fd);
+    VR_FAULT(open_asked);
     if (r >= 0 || now_ms() >= deadline) return;
     poll(NULL, 0, STEP_MS); /* it died while we asked: its successor is asked, which we start if need be */
   }

@@ -6,16 +6,17 @@
 #include "interpose_gen.h"
 #include "raw.h"
 #include "internal.h"
+#include "vr_fault.h"
 
 #define PRELOAD_NAME "LD_PRELOAD="
 
 struct shim_state shim HOT_BSS;
 /* Copies of what the environment said, which programs may overwrite. Room for all at their longest; only what is used is touched. */
-static char text[4 * (VR_ROOT_PATH_MAX + 32) + 2 * (SHIM_LIBRARY_MAX + 32)] __attribute__((section(".bss.1text")));
+static char text[5 * (VR_ROOT_PATH_MAX + 32) + 2 * (SHIM_LIBRARY_MAX + 32)] __attribute__((section(".bss.1text")));
 static uint32_t text_used;
 
 struct settings {
-  char *off, *root, *run, *preload, *verify, *verify_log, *trace, *sync, *need; /* whole entries, "NAME=value"; NULL: not set */
+  char *off, *root, *run, *preload, *verify, *verify_log, *trace, *sync, *need, *fault, *fault_log; /* whole entries, "NAME=value"; NULL: not set */
 };
 
 static size_t length(const char *s) {
@@ -46,7 +47,7 @@ static void read_environment(char **envp, struct settings *s) {
   const struct { const char *name; char **to; } names[] = {
       {"VRIFT=", &s->off}, {"VRIFT_ROOT=", &s->root}, {"VRIFT_PROJECT_RUN=", &s->run}, {PRELOAD_NAME, &s->preload},
       {"VRIFT_VERIFY=", &s->verify}, {"VRIFT_VERIFY_LOG=", &s->verify_log}, {"VRIFT_TRACE=", &s->trace}, {"VRIFT_SYNC=", &s->sync},
-      {"VRIFT_NEED=", &s->need}};
+      {"VRIFT_NEED=", &s->need}, {"VRIFT_FAULT=", &s->fault}, {"VRIFT_FAULT_LOG=", &s->fault_log}};
   for (char **e = envp; e && *e; e++) {
     if (!((*e)[0] == 'V' && (*e)[1] == 'R') && !((*e)[0] == 'L' && (*e)[1] == 'D')) continue;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -105,7 +106,7 @@ static int wanted(struct settings *s) {
 
 __attribute__((constructor(101))) static void start(int argc, char **argv, char **envp) {
   (void)argc, (void)argv;
-  struct settings s = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
+  struct settings s = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
   int saved = errno;
   shim_remember_libraries();
   shim.pid = raw_getpid();
@@ -123,6 +124,7 @@ __attribute__((constructor(101))) static void start(int argc, char **argv, char 
   keep_own_library(value(s.preload));
   shim_edge_init(value(s.sync), value(s.need));
   shim_report_init(value(shim.var_trace), value(shim.var_verify_log));
+  if (s.fault) vr_fault_arm(value(s.fault), value(keep_short(s.fault_log)));
   shim.leaky = 1;
   __atomic_store_n(&shim.ready, 1, __ATOMIC_RELEASE);
   errno = saved;

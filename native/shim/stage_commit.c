@@ -2,6 +2,7 @@
  * close must see the file). See docs/DESIGN and vr_stage_put.c for what "placed" means when the target changed meanwhile. */
 #include <string.h>
 #include "staging.h"
+#include "vr_fault.h"
 
 #define TAKE_WAIT_NS 50000   /* between looks at a slot that another thread works on */
 #define TAKE_WAITS 1000      /* 50 ms in all, then go on without it */
@@ -87,6 +88,7 @@ static __attribute__((noinline)) int put_without_descriptors(struct stage_slot *
   vr_intent_slot(&in, vr_slot(r->parent_hash));
   if (place->name_g) vr_intent_slot(&in, 0);
   int record = vr_mutation_begin(&slot->board, &in, VR_BOARD_KIND_OP, place->pid, place->tid);
+  VR_FAULT(rename_by_path);
   int done = vr_renameat2(AT_FDCWD, from, AT_FDCWD, to, e ? RENAME_NOREPLACE_FLAG : 0);
   vr_mutation_end(&slot->board, record);
   return done ? done : VR_STAGE_PLACED;
@@ -121,10 +123,12 @@ static int put(struct stage_slot *slot, int fd) {
 /* The descriptor was closed where we could not see it (a system call of the program's own), and its number may be another file's. What
  * was closed is complete: it goes to its place by name. */
 void stage_slot_lost(struct stage_slot *slot) {
+  VR_FAULT(lost_begin);
   struct vr_stage_place place;
   stage_place_init(&place, slot);
   if (vr_stage_find(&place, &slot->record, -1) == 0) vr_stage_put(&place, &slot->record, -1, VR_STAGE_COMMIT, slot->old_mtime);
   vr_stage_leave(&place);
+  VR_FAULT(lost_placed);
   stage_record_free(slot);
   stage_slot_free(slot);
 }
@@ -137,9 +141,12 @@ int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)) {
     __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
     return real_close(fd);
   }
+  VR_FAULT(commit_begin);
   if (stage_slot_is_here(slot)) {
     done = put(slot, fd);
+    VR_FAULT(commit_placed);
     stage_record_free(slot);
+    VR_FAULT(commit_freed);
     shim_count(VR_STAT_COMMITTED);
     stage_slot_free(slot);
   } else {
@@ -147,6 +154,7 @@ int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)) {
   }
   errno = saved;
   int result = real_close(fd);
+  VR_FAULT(commit_closed);
   if (done >= 0 || result != 0) return result;
   errno = -done;
   return -1;

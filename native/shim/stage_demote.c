@@ -2,6 +2,7 @@
  * empty, and where a rename is not possible. */
 #include <unistd.h>
 #include "staging.h"
+#include "vr_fault.h"
 
 #define KEPT_FLAGS (O_ACCMODE | O_NONBLOCK | O_NOATIME)
 #define COPY_ROUNDS 3 /* another thread may still write into the old description while it is copied */
@@ -54,12 +55,15 @@ int stage_demote(struct stage_slot *slot, struct vr_stage_place *place) {
   if (to >= 0) {
     long at = vr_sys6(SYS_lseek, fd, 0, SEEK_CUR, 0, 0, 0);
     int cloexec = vr_fcntl(fd, F_GETFD, 0);
-    int e = copy_settled(from, to);
+    int e = VR_FAULT(demote_truncated);
+    if (e == 0) e = copy_settled(from, to);
     if (e == 0 && at > 0) vr_sys6(SYS_lseek, to, at, SEEK_SET, 0, 0, 0);
+    if (e == 0) e = VR_FAULT(demote_copied);
     if (e == 0) e = (int)vr_sys6(SYS_dup3, to, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
     if (e >= 0) {
       copy_settled(from, to); /* what was written between the copy and dup3 */
       vr_mutation_keep(&slot->board, slot->held, VR_BOARD_KIND_HELD, st.stx_ino);
+      VR_FAULT(demote_moved);
       vr_unlinkat(place->root_fd, place->name, 0);
       done = 1;
     }

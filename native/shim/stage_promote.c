@@ -2,6 +2,7 @@
  * no daemon. Cheap while nothing is staged: one load for this process, one for the project. */
 #include <string.h>
 #include "staging.h"
+#include "vr_fault.h"
 
 static void sync_parent(const struct vr_stage_place *place) {
   int fd = vr_openat(place->parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
@@ -18,6 +19,7 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
     errno = saved;
     return 1;
   }
+  VR_FAULT(promote_begin);
   struct vr_stage_place place;
   stage_record_refresh(slot);
   stage_place_init(&place, slot);
@@ -29,6 +31,7 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
     done = vr_stage_put(&place, &slot->record, slot->fd, how, slot->old_mtime);
     /* A vfork child has its own descriptors and its parent's memory: it must not put one onto another file. */
     if (done < 0 && !shim_in_vfork_child()) demoted = stage_demote(slot, &place);
+    VR_FAULT(promote_placed);
     if (sync && (demoted || done >= 0)) sync_parent(&place);
   }
   vr_stage_leave(&place);
@@ -38,6 +41,7 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
     return 0;
   }
   shim_fd_unstaged(slot->fd);
+  VR_FAULT(promote_unstaged);
   stage_record_free(slot);
   shim_count(demoted ? VR_STAT_DEMOTED : VR_STAT_PROMOTED);
   stage_slot_free(slot);

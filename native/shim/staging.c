@@ -5,6 +5,7 @@
 #include <sys/statfs.h>
 #include <sys/xattr.h>
 #include "staging.h"
+#include "vr_fault.h"
 
 #define MOUNT_READONLY 1 /* ST_RDONLY, ST_SYNCHRONOUS of statfs.f_flags */
 #define MOUNT_SYNC 16
@@ -252,6 +253,7 @@ static int publish(struct stage_slot *slot, const struct target *t, uint64_t ino
     vr_staged_free(b, (uint32_t)at, state);
     return 0;
   }
+  VR_FAULT(open_held);
   __atomic_store_n(&b->records[held].staged, (uint32_t)at + 1, __ATOMIC_SEQ_CST);
   /* Only now does the record forbid its slots; what was cleaned between its publication and this is dirty again. */
   for (uint32_t i = 0; i < in.nslots; i++) vr_bump(b, in.slots[i]);
@@ -288,15 +290,18 @@ static int stage(struct target *t, int flags, mode_t mode) {
   vr_close(root);
   struct stage_slot *slot = ok ? slot_claim() : NULL;
   if (!slot) return -1;
+  VR_FAULT(open_claimed);
   int fd = create(t, flags, mode, name);
   if (fd == -ENOENT) __atomic_store_n(&made_for, 0, __ATOMIC_RELAXED); /* somebody removed the directory: made anew next time */
   struct statx st;
   if (fd >= 0) {
+    VR_FAULT(open_created);
     drop_stale(fd);
     slot->board = shim.board;
     slot->board_id = shim.board.header->board_id;
     slot->fd = fd;
     if (vr_fstatx(fd, &st) == 0 && publish(slot, t, st.stx_ino, stamp, number)) {
+      VR_FAULT(open_published);
       __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
       shim_fd_opened_staged(fd, (int)(slot - stage_slots), slot->held);
       if (shim_fd_kind(fd) == SHIM_FD_STAGED) return fd;

@@ -141,7 +141,7 @@ static void geometry(void) {
   WITH(image_header(&m)->entries_size = 5);
   WITH(image_header(&m)->root_len = 5000);
   WITH(image_header(&m)->slots = 7);
-  WITH(image_header(&m)->version = 2);
+  WITH(image_header(&m)->version = VR_VERSION + 1);
   WITH(image_header(&m)->file_size++);
   for (size_t i = 0; i < sizeof saved; i++)
     for (int bit = 0; bit < 8; bit++) {

@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "vr_board.c" /* programs are linked with nothing of ours */
+#include "vr_board.h"
 
 extern char **environ;
 static struct vr_board b;

@@ -1,5 +1,6 @@
 package dev.vrift.cas;
 
+import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
 import java.nio.file.Path;
@@ -41,10 +42,12 @@ final class BlobWriter {
       if (digest == null || made == null || made.size() != size || !unchanged.holds()) {
         return null;
       }
+      FaultPoint.BLOB_COPIED.hit();
       int rc = FileCalls.chmod(out, ContentStore.BLOB_MODE);
       if (rc != 0) {
         throw new CasException(temporary.toString(), rc);
       }
+      FaultPoint.BLOB_SEALED.hit();
       published = true;
       return new Stored(digest, size, store.publish(temporary, digest, size), cloned);
     } finally {

@@ -4,6 +4,8 @@ import dev.vrift.config.Config;
 import dev.vrift.config.Setting;
 import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.Leftovers;
+import dev.vrift.platform.FaultPoint;
+import dev.vrift.platform.Faults;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -75,6 +77,7 @@ public final class Coordinator {
       Log.warn(SafeDir.explain(run.dir().toString(), safe));
       return EXIT_FAILED;
     }
+    Faults.start(run.dir());
     int lock = Processes.lock(RunPaths.bytes(run.lock()));
     if (lock == -EAGAIN) {
       Log.info("another vriftd serves " + run.dir());
@@ -84,6 +87,7 @@ public final class Coordinator {
       Log.warn(run.lock() + ": " + Sockets.message(lock));
       return EXIT_FAILED;
     }
+    FaultPoint.COORDINATOR_LOCKED.hit();
     UserDirs dirs = UserDirs.of(System.getenv());
     Registry registry = new Registry(run, dirs, new VdirStarter(home, run, dirs));
     Config config = Config.load(Config.SYSTEM, dirs.config(), null, System.getenv(), List.of());
@@ -92,11 +96,14 @@ public final class Coordinator {
     Files.writeString(run.pid(), Processes.pid() + "\n");
     UnixServer server = UnixServer.open("vriftd", RunPaths.bytes(run.socket()), new CoordinatorHandler(c, registry));
     Runtime.getRuntime().addShutdownHook(new Thread(() -> c.terminated(server), "terminated"));
+    FaultPoint.COORDINATOR_LISTENING.hit();
     if (ready >= 0) {
       Processes.ready(ready);
     }
     Log.info("vriftd " + Version.TEXT + " serves " + run.dir() + ", pid " + Processes.pid());
+    FaultPoint.COORDINATOR_READY.hit();
     c.adoptAll();
+    FaultPoint.COORDINATOR_ADOPTED.hit();
     c.awaitEnd();
     c.end(server);
     return 0;

@@ -3,6 +3,7 @@ package dev.vrift.coordinator;
 import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.Leftovers;
 import dev.vrift.layout.Opcode;
+import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -285,12 +286,14 @@ final class ProjectSupervisor {
     startedAt = Processes.monotonicMs();
     try {
       VdirStarter.Started s = starter.start(project, root);
+      FaultPoint.DAEMON_STARTED.hit();
       launched = s.pid();
       child = true;
       pidfd = Processes.pidfd(launched);
       boolean ready = awaitReady(s.readyFd());
       Processes.close(s.readyFd());
       if (ready) {
+        FaultPoint.DAEMON_READY.hit();
         Log.info("started pid " + launched + " for " + root);
         running(launched);
         return;
@@ -354,6 +357,7 @@ final class ProjectSupervisor {
 
   /** The pidfd says it is dead. */
   private void buried() {
+    FaultPoint.DAEMON_DEAD.hit();
     int who = pid();
     if (child && who > 0) {
       Processes.reap(who);

@@ -1,6 +1,7 @@
 package dev.vrift.meta;
 
 import dev.vrift.layout.MetaLayout;
+import dev.vrift.platform.FaultPoint;
 import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -65,6 +66,7 @@ public final class LmdbMetaStore implements MetaStore {
         boolean again = attempt == 0 && (e.kind() == MetaException.Kind.DAMAGED || e.kind() == MetaException.Kind.BUSY);
         if (again) {
           damage = e.getMessage();
+          FaultPoint.META_DAMAGED.hit();
           setAside(dir); // before the lock is given up
         }
         if (handle != 0) {

@@ -1,6 +1,7 @@
 package dev.vrift.meta;
 
 import dev.vrift.layout.MetaLayout;
+import dev.vrift.platform.FaultPoint;
 import java.util.ArrayDeque;
 
 /**
@@ -141,6 +142,7 @@ public final class MetaWriter implements AutoCloseable {
     MetaException problem = null;
     int length = batch.length();
     try {
+      FaultPoint.META_APPLYING.hit();
       store.apply(batch);
     } catch (MetaException e) {
       problem = e;

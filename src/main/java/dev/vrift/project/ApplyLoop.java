@@ -1,5 +1,6 @@
 package dev.vrift.project;
 
+import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.vdir.Engine;
@@ -159,6 +160,7 @@ final class ApplyLoop {
         if (r < 0) {
           Log.warn("a turn failed: errno " + -r);
         }
+        FaultPoint.TURN_DONE.hit();
         EngineReport now = EngineReport.of(words);
         settledOnce |= now.settledDown() && now.drain() > 0;
         turns++;
@@ -167,8 +169,10 @@ final class ApplyLoop {
           notifyAll();
         }
         runTasks();
+        FaultPoint.TASKS_DONE.hit();
         lookForRebuilds(now);
         handOver();
+        FaultPoint.CHANGES_HANDED_OVER.hit();
         pause(now);
       }
     } catch (RuntimeException | Error e) {

@@ -9,6 +9,7 @@ import dev.vrift.meta.MetaBatch;
 import dev.vrift.meta.MetaException;
 import dev.vrift.meta.MetaStore;
 import dev.vrift.meta.MetaWriter;
+import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.vdir.Engine;
@@ -136,6 +137,7 @@ public final class Persistence implements AutoCloseable {
         MetaBatch batch = inbox.poll(POLL_MS, TimeUnit.MILLISECONDS);
         MetaWriter w = writer;
         if (batch != null) {
+          FaultPoint.BATCH_TAKEN.hit();
           tellCas(batch);
           if (w == null) {
             batch.close();
@@ -155,6 +157,7 @@ public final class Persistence implements AutoCloseable {
   private void openMeta() {
     try {
       MetaStore opened = LmdbMetaStore.open(stateDir.resolve("lmdb"), root);
+      FaultPoint.META_OPENED.hit();
       byte[] last = opened.value(EPOCH);
       epoch = (last == null || last.length != Long.BYTES ? 0 : java.nio.ByteBuffer.wrap(last).getLong()) + 1;
       opened.putValue(EPOCH, java.nio.ByteBuffer.allocate(Long.BYTES).putLong(epoch).array());
@@ -164,6 +167,7 @@ public final class Persistence implements AutoCloseable {
       if (names != null && opened.origin() == MetaStore.Origin.LOADED) {
         preload(opened);
       }
+      FaultPoint.META_PRELOADED.hit();
       store = opened;
       metaState = opened.origin().name().toLowerCase(java.util.Locale.ROOT);
       writer = new MetaWriter(opened, id);

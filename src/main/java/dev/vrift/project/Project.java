@@ -1,12 +1,14 @@
 package dev.vrift.project;
 
 import dev.vrift.config.Config;
+import dev.vrift.platform.Faults;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.platform.UserDirs;
 import dev.vrift.wire.Answer;
 import dev.vrift.wire.Fields;
 import dev.vrift.wire.Json;
+import java.nio.charset.StandardCharsets;
 
 /** What a daemon knows of its one project. Immutable but for what its parts guard themselves. */
 final class Project {
@@ -75,6 +77,9 @@ final class Project {
   /** Adds what the optional parts have to say to a status object. */
   void describe(Json out) {
     out.field("state_directory", dirs.project(id()).toString());
+    if (Faults.allowed()) {
+      out.field("faults_fired", new String(Faults.fired(), StandardCharsets.US_ASCII));
+    }
     Persistence p = persistence;
     if (p != null) {
       p.describe(out);

@@ -2,6 +2,7 @@ package dev.vrift.project;
 
 import dev.vrift.layout.StatReason;
 import dev.vrift.layout.WireLayout;
+import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.Version;
 import dev.vrift.vdir.Engine;
@@ -59,6 +60,7 @@ final class ProjectHandler implements RequestHandler {
   public void closed(Connection c) {
     if (c.attachment() instanceof Session) {
       c.attach(null);
+      FaultPoint.SESSION_HUNG_UP.hit();
       sessions.end();
       staging.look();
     }
@@ -83,6 +85,7 @@ final class ProjectHandler implements RequestHandler {
     if (c.attachment() == null) {
       long[] v = counters();
       c.attach(new Session((int) fields.number("pid", 0), v[Engine.LOADS], v[Engine.VERIFY_DIFFS], staging.mark()));
+      FaultPoint.SESSION_BEGINS.hit();
       sessions.begin();
       loop.wake();
     }
@@ -98,6 +101,7 @@ final class ProjectHandler implements RequestHandler {
 
   private Answer sync() {
     long drain = loop.awaitDrain(DRAIN_MS);
+    FaultPoint.SYNC_DRAINED.hit();
     return drain < 0 ? Answer.error("busy", "no drain was finished within 2 s; going on natively") : Answer.ok(new Fields().put("drain", drain));
   }
 

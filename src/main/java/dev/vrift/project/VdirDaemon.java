@@ -3,6 +3,8 @@ package dev.vrift.project;
 import dev.vrift.cas.IngestPolicy;
 import dev.vrift.config.Config;
 import dev.vrift.config.Setting;
+import dev.vrift.platform.FaultPoint;
+import dev.vrift.platform.Faults;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -69,11 +71,13 @@ public final class VdirDaemon {
     RunPaths.Project paths = run.of(root);
     privateDir(run.projects());
     privateDir(paths.dir());
+    Faults.start(paths.dir());
     int lock = lock(paths.lock());
     if (lock < 0) {
       Log.info("another daemon serves ".concat(root));
       return EXIT_TAKEN;
     }
+    FaultPoint.VDIR_LOCKED.hit();
     UserDirs dirs = UserDirs.of(System.getenv());
     Path state = dirs.project(paths.id());
     Files.createDirectories(state, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
@@ -89,6 +93,7 @@ public final class VdirDaemon {
     if (engine < 0 && engine > -4096) {
       throw new IOException(new String(reason, StandardCharsets.UTF_8).trim().concat(": ").concat(Sockets.message((int) engine)));
     }
+    FaultPoint.VDIR_OPENED.hit();
     write(paths.dir().resolve("root"), root);
     write(paths.dir().resolve("pid"), Integer.toString(Processes.pid()));
     Project project = new Project(root, run, dirs, config, engine);
@@ -106,6 +111,7 @@ public final class VdirDaemon {
     if (published < 0) {
       throw new IOException("publishing the VDir failed: ".concat(Sockets.message(published)));
     }
+    FaultPoint.VDIR_PUBLISHED.hit();
     loop.start();
     Persistence persistence =
         Persistence.start(
@@ -116,6 +122,7 @@ public final class VdirDaemon {
             (names, length) -> loop.ask(engine -> Engine.preload(engine, names, length)),
             IngestPolicy.BACKGROUND.withCopyLimit(project.config().get(Setting.CAS_MAX_FILE_BYTES)),
             project.config().get(Setting.CAS_INGEST) != 0);
+    FaultPoint.VDIR_STORES_BEGUN.hit();
     project.attach(persistence);
     loop.attach(persistence);
     try {
@@ -123,9 +130,11 @@ public final class VdirDaemon {
     } catch (WireException e) {
       throw new IOException(e.getMessage(), e);
     }
+    FaultPoint.VDIR_LISTENING.hit();
     if (readyFd >= 0) {
       Processes.ready(readyFd);
     }
+    FaultPoint.VDIR_READY.hit();
     Log.info("serving ".concat(project.root()));
     Runtime.getRuntime().addShutdownHook(new Thread(this::stopAndWait, "shutdown"));
     ProgramWatch programs = new ProgramWatch(dirs.state(), project.engine(), loop, sessions);
@@ -134,19 +143,23 @@ public final class VdirDaemon {
     programs.start();
     registration.start();
     waitForEnd(project, loop, sessions, staging);
+    FaultPoint.VDIR_STOPPING.hit();
     registration.stop();
     programs.stop();
     server.close();
     staging.lookNow();
     staging.stop();
+    FaultPoint.VDIR_UNSTAGED.hit();
     boolean ended = loop.stop(STOP_MS);
     if (ended) {
       loop.handOverRest();
       Engine.retire(project.engine(), true); // unmaps nothing: a late look at the board does no harm
     }
+    FaultPoint.VDIR_RETIRED.hit();
     Files.deleteIfExists(project.paths().socket());
     Files.deleteIfExists(project.paths().dir().resolve("pid"));
     persistence.close();
+    FaultPoint.VDIR_CLOSED.hit();
     Log.info("stopped serving ".concat(project.root()));
     synchronized (end) {
       finished = true;

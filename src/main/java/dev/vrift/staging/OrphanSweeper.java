@@ -1,6 +1,7 @@
 package dev.vrift.staging;
 
 import dev.vrift.layout.BoardLayout;
+import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Log;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -65,6 +66,7 @@ public final class OrphanSweeper {
     Set<String> named = new HashSet<>();
     sweepRecords(rolledBack, named);
     try {
+      FaultPoint.SWEEP_RECORDS_DONE.hit();
       sweepDirectories(rolledBack, named);
       if (!rolledBack.isEmpty()) {
         salvage.bound(maxSalvageFiles, maxSalvageBytes);
@@ -72,6 +74,7 @@ public final class OrphanSweeper {
     } catch (IOException e) {
       Log.warn("staging: " + e + "; left as it is until the next sweep");
     }
+    FaultPoint.SWEEP_DONE.hit();
     log(rolledBack);
     return rolledBack;
   }
