@@ -6,7 +6,6 @@
 
 struct vr_vdir {
   const uint8_t *base; /* whole mapping; NULL: none */
-  const struct vr_header *header;
   const struct vr_dyn *dyn;
   const uint64_t *pub;
   const struct vr_program *programs;
@@ -14,6 +13,7 @@ struct vr_vdir {
   const uint8_t *entries;
   uint64_t buckets, entries_size, seed;
   uint64_t size;
+  struct vr_header header[1]; /* a copy of our own, checked */
 };
 
 enum vr_answer { VR_FOUND, VR_ENOENT, VR_ENOTDIR, VR_NATIVE };

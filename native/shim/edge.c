@@ -54,12 +54,13 @@ void shim_edge_init(char *sync, char *need) {
   }
 }
 
-/* The number of the newest drain that may have begun by now. `done` is read first, so it is never the greater one, unless a bit of
- * drain_started was flipped: then the drain under way has the next number, or began after a failed one, which no reader believes. */
+/* The number of the newest drain that may have begun by now. `done` is read first, so it is never the greater one. When the word and its
+ * complement disagree, one of them has a flipped bit or is just being stored: then the drain under way is the one after the last done. */
 static uint64_t newest_drain(const struct vr_vdir *v) {
   uint64_t done = __atomic_load_n(&v->dyn->drain_done, __ATOMIC_ACQUIRE);
   uint64_t started = __atomic_load_n(&v->dyn->drain_started, __ATOMIC_ACQUIRE);
-  return started >= done || done != ~__atomic_load_n(&v->dyn->drain_done_inv, __ATOMIC_RELAXED) ? started : done + 1;
+  if (__builtin_expect(started == ~__atomic_load_n(&v->dyn->drain_started_inv, __ATOMIC_RELAXED), 1)) return started;
+  return done == ~__atomic_load_n(&v->dyn->drain_done_inv, __ATOMIC_RELAXED) ? done + 1 : started > done ? started : done + 1;
 }
 
 uint64_t shim_first_need(const struct vr_vdir *v) {
