@@ -274,8 +274,7 @@ int vr_engine_rebuild(struct vr_engine *e) {
     vr_distrust_node(e, root);
     e->rep.forgotten++;
   }
-  for (uint32_t s = 0; s < VR_SLOTS; s++) e->pub[s] = __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST) - VR_BOARD_BUMP;
-  if (e->pub[0] + VR_BOARD_BUMP == o.pub[0]) e->pub[0] = o.pub[0];
+  memcpy(e->pub, o.pub, sizeof *e->pub * VR_SLOTS); /* a flipped bit in it makes a slot dirty, never clean */
   for (uint32_t i = 0; i < VR_PROGRAMS; i++) {
     const struct vr_program *q = (const struct vr_program *)(const void *)(o.base + VR_PROGRAMS_OFFSET) + i;
     if (q->verdict && q->checksum == vr_hash32(&q->dev, sizeof *q - offsetof(struct vr_program, dev), 0)) vr_engine_program(e, q);

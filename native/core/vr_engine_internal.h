@@ -158,6 +158,8 @@ int vr_drain(struct vr_engine *e); /* 1: until EAGAIN, 0: gave up after a bound,
 /* vr_engine_verify.c */
 void vr_verify(struct vr_engine *e, uint32_t n);
 void vr_verify_at(struct vr_engine *e, uint32_t n, int dirfd, const char *name, const char *rel);
+struct vr_siblings { uint32_t parent; int fd; };
+void vr_verify_next(struct vr_engine *e, uint32_t n, struct vr_siblings *s); /* {VR_NONE, -1} to begin with; fd is the caller's to close */
 void vr_check_dir(struct vr_engine *e, uint32_t d);
 int vr_settle_due(struct vr_engine *e, uint64_t until); /* 1: some were due */
 void vr_settle_later(struct vr_engine *e, uint32_t n, uint64_t due);

@@ -156,13 +156,15 @@ static void clean_slots(struct vr_engine *e, uint32_t dirty, uint64_t until) {
 }
 
 static void verify_some(struct vr_engine *e, uint64_t until) {
+  struct vr_siblings s = {VR_NONE, -1};
   for (uint32_t i = 0, count = e->verify.count; i < count && e->verify.count; i++) {
     uint32_t n = vr_queue_pop(&e->verify);
     e->nodes[n].flags &= (uint16_t)~N_QUEUED;
     if (e->nodes[n].flags & N_CLEAN) continue;
-    if (!e->dirty[vr_slot(e->nodes[n].hash)]) vr_verify(e, n); /* a dirty slot's cleaning will see to it */
-    if ((i & 15) == 15 && vr_clock(CLOCK_MONOTONIC) > until) return;
+    if (!e->dirty[vr_slot(e->nodes[n].hash)]) vr_verify_next(e, n, &s); /* a dirty slot's cleaning will see to it */
+    if ((i & 15) == 15 && vr_clock(CLOCK_MONOTONIC) > until) break;
   }
+  if (s.fd >= 0) close(s.fd);
 }
 
 /* Bounds what no event tells (atime older than a day, st_blocks, outside links): every entry is looked at again in time. */
