@@ -18,11 +18,11 @@ static uint64_t boottime(void) {
 
 int vr_board_attach(struct vr_board *b, void *base, size_t size) {
   if (!base || size != VR_BOARD_SIZE) return -1;
-  struct vr_board_header *h = base;
+  struct vr_board_header *h = b->header;
+  memcpy(h, base, sizeof *h);
   if (h->magic != VR_BOARD_MAGIC || h->version != VR_BOARD_VERSION || h->file_size != VR_BOARD_SIZE) return -1;
   if (h->checksum != vr_hash64(h, offsetof(struct vr_board_header, checksum), VR_BOARD_MAGIC)) return -1;
   uint8_t *p = base;
-  b->header = h;
   b->dyn = (struct vr_board_dyn *)(void *)(p + VR_BOARD_DYN_OFFSET);
   b->ver = (uint64_t *)(void *)(p + VR_BOARD_VER_OFFSET);
   b->records = (struct vr_record *)(void *)(p + VR_BOARD_RECORDS_OFFSET);
@@ -47,17 +47,42 @@ static int claim(struct vr_board *b, uint32_t pid, uint32_t tid) {
   return -1;
 }
 
-/* record_high is raised before the record is LIVE: a scan that stops at it misses none that it must see. */
-static void raise_high(struct vr_board *b, uint32_t high) {
-  uint32_t seen = __atomic_load_n(&b->dyn->record_high, __ATOMIC_SEQ_CST);
-  while (seen < high && !__atomic_compare_exchange_n(&b->dyn->record_high, &seen, high, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+/* Raised before the record is LIVE: a scan that stops at it misses none that it must see. */
+void vr_raise_high(uint32_t *word, uint32_t high, uint32_t max) {
+  uint32_t seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+  do
+    if (vr_high(seen, max) >= high) return;
+  while (!__atomic_compare_exchange_n(word, &seen, high | high << 16, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
+uint32_t vr_record_sum(const struct vr_record *r) {
+  struct vr_record copy;
+  uint32_t *to = (uint32_t *)(void *)&copy;
+  const uint32_t *from = (const uint32_t *)(const void *)r;
+  for (unsigned i = 1; i < offsetof(struct vr_record, sum) / 4; i++) to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+  return vr_hash32(&copy.kind, offsetof(struct vr_record, sum) - offsetof(struct vr_record, kind), 0);
+}
+
+void vr_record_reseal(struct vr_record *r) {
+  for (int i = 0; i < 8; i++) { /* more: others go on changing it, and each of them reseals */
+    uint32_t sum = vr_record_sum(r);
+    __atomic_store_n(&r->sum, sum, __ATOMIC_SEQ_CST);
+    if (sum == vr_record_sum(r)) return;
   }
+}
+
+void vr_record_staged(struct vr_board *b, int record, uint32_t expect, uint32_t staged) {
+  if (record < 0 || record >= (int)VR_BOARD_RECORDS) return;
+  struct vr_record *r = &b->records[record];
+  if (!expect) __atomic_store_n(&r->staged, staged, __ATOMIC_SEQ_CST);
+  else if (!__atomic_compare_exchange_n(&r->staged, &expect, staged, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) return;
+  vr_record_reseal(r);
 }
 
 /* Nobody answers from memory any more: a change that makes no event could not be found again. Before and after the call, because the
  * daemon may have forgotten the first of them in between. */
 static void unrecorded(struct vr_board *b) {
-  __atomic_fetch_add(&b->dyn->overflow, 1, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add(&b->dyn->overflow, VR_BOARD_STEP, __ATOMIC_SEQ_CST);
   vr_bump(b, 0);
 }
 
@@ -79,7 +104,10 @@ int vr_mutation_begin(struct vr_board *b, const struct vr_intent *in, uint32_t k
   __atomic_store_n(&r->ino[0], in->ino[0], __ATOMIC_RELAXED);
   __atomic_store_n(&r->ino[1], in->ino[1], __ATOMIC_RELAXED);
   r->staged = 0;
-  raise_high(b, (uint32_t)at + 1);
+  struct vr_record sealed = *r;
+  sealed.kind = kind;
+  r->sum = vr_record_sum(&sealed);
+  vr_raise_high(&b->dyn->record_high, (uint32_t)at + 1, VR_BOARD_RECORDS);
   __atomic_store_n(head(r), head_of(VR_BOARD_RECORD_LIVE, kind), __ATOMIC_SEQ_CST);
   VR_FAULT(mutation_live);
   for (uint32_t i = 0; i < n; i++) vr_bump(b, in->slots[i] % VR_SLOTS);
@@ -109,7 +137,9 @@ static void add_ino(struct vr_board *b, int record, uint64_t ino) {
 void vr_mutation_keep(struct vr_board *b, int record, uint32_t kind, uint64_t ino) {
   if (record < 0 || record >= (int)VR_BOARD_RECORDS) return;
   add_ino(b, record, ino);
+  vr_record_reseal(&b->records[record]);
   __atomic_store_n(&b->records[record].kind, kind, __ATOMIC_SEQ_CST);
+  vr_record_reseal(&b->records[record]);
 }
 
 void vr_mutation_owner(struct vr_board *b, int record, uint32_t pid) {
@@ -117,6 +147,8 @@ void vr_mutation_owner(struct vr_board *b, int record, uint32_t pid) {
   /* The time first: with the old owner it only gets later, and the new owner never started after it. */
   __atomic_store_n(&b->records[record].time, boottime(), __ATOMIC_SEQ_CST);
   __atomic_store_n(&b->records[record].pid, pid, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&b->records[record].tid, pid, __ATOMIC_SEQ_CST);
+  vr_record_reseal(&b->records[record]);
 }
 
 void vr_mutation_add_slot(struct vr_board *b, int record, uint32_t slot) {
@@ -129,10 +161,12 @@ void vr_mutation_add_slot(struct vr_board *b, int record, uint32_t slot) {
       if (s == slot) break;
       if (s != VR_BOARD_NO_SLOT) continue;
       __atomic_store_n(&r->slots[i], (uint16_t)slot, __ATOMIC_SEQ_CST);
+      vr_record_reseal(r);
       break;
     }
     if (i == 6) { /* full: the whole project instead of the last one named, which stays dirty by the bump of G */
       __atomic_store_n(&r->slots[5], 0, __ATOMIC_SEQ_CST);
+      vr_record_reseal(r);
       vr_bump(b, 0);
     }
   }

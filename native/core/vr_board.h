@@ -6,7 +6,7 @@
 
 struct vr_board {
   uint8_t *base; /* whole mapping; NULL: none */
-  struct vr_board_header *header;
+  struct vr_board_header header[1]; /* a copy of our own, checked: what happens to the file's does not reach us */
   struct vr_board_dyn *dyn;
   uint64_t *ver;             /* [VR_SLOTS] */
   struct vr_record *records; /* [VR_BOARD_RECORDS] */
@@ -43,6 +43,30 @@ void vr_mutation_owner(struct vr_board *b, int record, uint32_t pid);
 void vr_mutation_add_slot(struct vr_board *b, int record, uint32_t slot);
 /* Last close of a HELD file: bumps its slots, frees the record. Call after the real close. */
 void vr_held_release(struct vr_board *b, int record);
+/* Turns kind, time, inodes… of a live record into its sum again after one of them was stored. Two may do this at once: whoever stores
+ * last has seen both changes. */
+void vr_record_reseal(struct vr_record *r);
+uint32_t vr_record_sum(const struct vr_record *r);
+/* Stores `staged` of a record and reseals it; when expect is not 0 only if it was that. */
+void vr_record_staged(struct vr_board *b, int record, uint32_t expect, uint32_t staged);
+/* A "1 + highest" word: both halves agree, or all are to be looked at. */
+static inline uint32_t vr_high(uint32_t word, uint32_t max) {
+  uint32_t n = word & 0xffff;
+  return n == word >> 16 && n <= max ? n : max;
+}
+void vr_raise_high(uint32_t *word, uint32_t high, uint32_t max);
+/* A `superseded` word that was set, and not one that a bit flipped in. Readers take any bit as a reason to ask the kernel. */
+static inline int vr_gone(const uint32_t *word) {
+  uint32_t v = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+  return __builtin_expect(v != 0, 0) && __builtin_popcount(v) >= 16;
+}
+static inline void vr_set_gone(uint32_t *word) { __atomic_store_n(word, ~0u, __ATOMIC_SEQ_CST); }
+/* The state that a record's word says, also with one bit flipped in it. Anything else: LIVE, the state that forbids. */
+static inline uint32_t vr_record_state(uint32_t word) {
+  if (__builtin_popcount(word ^ VR_BOARD_RECORD_FREE) <= 1) return VR_BOARD_RECORD_FREE;
+  if (__builtin_popcount(word ^ VR_BOARD_RECORD_CLAIMED) <= 1) return VR_BOARD_RECORD_CLAIMED;
+  return VR_BOARD_RECORD_LIVE;
+}
 static inline void vr_bump(struct vr_board *b, uint32_t slot) {
   __atomic_fetch_add(&b->ver[slot], VR_BOARD_BUMP, __ATOMIC_SEQ_CST);
 }

@@ -35,6 +35,12 @@ struct vr_report {
   uint64_t limited;    /* 1: a quota keeps part of the tree out */
   uint64_t rebuilds;   /* VDirs made anew because the old one was damaged */
   uint64_t complete;   /* 1: nothing waits to be scanned or verified */
+  uint64_t repaired;   /* words put right in place (docs/DAMAGE.md) */
+  uint64_t patrols;    /* times that every checksum was looked at in quiet turns */
+  uint64_t forgotten;  /* rebuilds that had to read the whole tree again */
+  uint64_t rebuild_us; /* how long the newest rebuild took, until it was known to clients */
+  uint64_t drifts;     /* entries that the sweep found different from the tree, and had verified again */
+  uint64_t bad_records;/* board records whose sum is wrong now */
 };
 
 /* Opens root (absolute, real), takes over the board that the link map_path names if it is good (else makes one) and makes a new

@@ -77,7 +77,7 @@ int vr_engine_changes(struct vr_engine *e, uint8_t *out, size_t cap) {
     uint32_t n = vr_queue_pop(&e->changes);
     e->nodes[n].flags &= (uint16_t)~N_CHANGED;
     struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
-    if (!x || !x->path_len || !(e->nodes[n].flags & N_CLEAN)) continue;
+    if (!x || !x->path_len || !(e->nodes[n].flags & N_CLEAN) || !vr_entry_sound(e, n)) continue;
     memset(out + used, 0, 8);
     put16(out + used, x->path_len);
     memcpy(out + used + 8, x, sizeof *x + x->path_len);

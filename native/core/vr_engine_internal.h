@@ -21,6 +21,7 @@ enum { /* vr_node.flags */
   N_GONE = 16,    /* the entry says GONE */
   N_CHANGED = 32, /* in the changes list */
   N_SEEN = 64,    /* met by the running scan of its directory */
+  N_LOST = 256,   /* its entry was damaged and its name not found again; a number without a path */
   N_KEPT = 128,   /* reported as a change since it was last gone: the metadata store has a record of it */
 };
 
@@ -60,6 +61,7 @@ struct vr_forbidden {
   uint32_t stamp[32768];
   uint32_t now;
   uint32_t inodes;
+  int damaged;            /* records whose sum is wrong: everything and every inode counts as named */
 };
 
 struct vr_engine {
@@ -72,6 +74,8 @@ struct vr_engine {
   char root[VR_ROOT_PATH_MAX], map_path[VR_REL_MAX], old_name[64];
   uint8_t *old_base; /* the predecessor's VDir, to be superseded by publish */
   size_t old_size;
+  uint64_t old_id;
+  uint64_t entry_count, entries_used; /* what dyn says of them is for reports: a flipped bit there must not lead us astray */
   int root_fd, inotify, mounts;
   uint64_t root_dev, root_ino, mnt_id, magic, mounts_hash, generation, native_why;
   uint32_t noatime, nodiratime, delayed; /* delayed: st_blocks moves at write-back. 1 ext4, 2 others */
@@ -111,7 +115,9 @@ struct vr_engine {
   uint32_t scan_dir;
   int32_t scan_wd;
   uint32_t uid;
-  uint64_t scrub_due, sweep_due;
+  uint64_t scrub_due, sweep_due, patrol_due;
+  uint32_t words[4];    /* of the board, as last seen: vr_guard */
+  uint64_t patrol;      /* where the patrol goes on: buckets, then nodes */
   uint64_t drain_begun; /* as dyn->drain_started, for other threads: the file under dyn may be replaced and unmapped */
 };
 
@@ -152,10 +158,24 @@ int vr_drain(struct vr_engine *e); /* 1: until EAGAIN, 0: gave up after a bound,
 /* vr_engine_verify.c */
 void vr_verify(struct vr_engine *e, uint32_t n);
 void vr_verify_at(struct vr_engine *e, uint32_t n, int dirfd, const char *name, const char *rel);
+struct vr_siblings { uint32_t parent; int fd; };
+void vr_verify_next(struct vr_engine *e, uint32_t n, struct vr_siblings *s); /* {VR_NONE, -1} to begin with; fd is the caller's to close */
 void vr_check_dir(struct vr_engine *e, uint32_t d);
 int vr_settle_due(struct vr_engine *e, uint64_t until); /* 1: some were due */
 void vr_settle_later(struct vr_engine *e, uint32_t n, uint64_t due);
 int vr_inode_named(struct vr_engine *e, uint64_t ino);
+
+void vr_drop_file(const uint8_t *at, size_t size, uint64_t id); /* supersedes, unmaps, unlinks (vr_engine_grow.c) */
+
+/* vr_engine_damage.c */
+int vr_record_damaged(struct vr_record *r);
+void vr_reap_damaged(struct vr_engine *e, struct vr_record *r, int serve);
+int vr_guard(struct vr_engine *e);                       /* headers and flags, each turn. 1: the VDir must be made anew */
+uint32_t vr_guard_record(struct vr_engine *e, struct vr_record *r); /* its state; a flipped bit in the word is put right */
+int vr_bucket_sound(const struct vr_engine *e, uint64_t number);
+int vr_entry_sound(struct vr_engine *e, uint32_t n);
+uint64_t vr_patrol(struct vr_engine *e, uint32_t steps); /* damage found by looking at the next so many buckets and entries */
+int vr_path_sane(const char *rel, uint32_t len);         /* no empty, "." or ".." part, no zero */
 
 /* vr_engine_scan.c */
 void vr_queue_scan(struct vr_engine *e, uint32_t d);

@@ -71,12 +71,11 @@ static void look_at_old(struct vr_engine *e, const char *link, uint64_t *entries
   snprintf(name, sizeof name, "vrift_vdir_%016llx", vdir);
   if (vr_shm_open(name, 1, 0, &e->old_base, &size) < 0) return;
   e->old_size = size;
+  e->old_id = vdir;
   const struct vr_header *h = (const struct vr_header *)(const void *)e->old_base;
   const struct vr_dyn *d = (const struct vr_dyn *)(const void *)(e->old_base + VR_DYN_OFFSET);
-  if (h->magic != VR_MAGIC || h->vdir_id != vdir || h->checksum != vr_hash64(h, offsetof(struct vr_header, checksum), VR_MAGIC) || h->file_size != size) {
-    ((struct vr_header *)(void *)e->old_base)->vdir_id = vdir; /* only its name is needed from here on */
-    return;
-  }
+  if (h->magic != VR_MAGIC || h->vdir_id != vdir || h->checksum != vr_hash64(h, offsetof(struct vr_header, checksum), VR_MAGIC) || h->file_size != size)
+    return; /* only its name is needed from here on */
   if (d->entry_count < size / 128 && d->entries_used <= size) *entries = d->entry_count + d->entry_count / 8, *bytes = d->entries_used + d->entries_used / 8;
   if (d->drain_started > *drain && d->drain_started < *drain * 2) *drain = d->drain_started + 1;
   e->generation = d->generation;
@@ -123,6 +122,7 @@ int vr_engine_open(const char *root, const char *map_path, const struct vr_limit
   }
   if (r >= 0) {
     e->dyn->drain_started = e->drain_begun = drain;
+    e->dyn->drain_started_inv = ~drain;
     for (uint32_t s = 0; s < VR_SLOTS; s++) e->pub[s] = __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST) - VR_BOARD_BUMP;
     e->corrupt_seen = e->board.dyn->corrupt;
     if (e->native_why != VR_NATIVE_FILESYSTEM) {
@@ -150,7 +150,7 @@ void vr_engine_retire(struct vr_engine *e, int unlink_files) {
     __atomic_store_n(&e->dyn->lease, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&e->dyn->lease_inv, ~0ull, __ATOMIC_SEQ_CST);
     if (unlink_files || !e->published) {
-      __atomic_store_n(&e->dyn->superseded, 1, __ATOMIC_SEQ_CST);
+      vr_set_gone(&e->dyn->superseded);
       unlink_shm("vdir", e->vdir.header->vdir_id);
     }
   }
@@ -158,7 +158,7 @@ void vr_engine_retire(struct vr_engine *e, int unlink_files) {
   if (unlink_files && e->published) {
     unlink(e->map_path);
     if (e->board.base) {
-      __atomic_store_n(&e->board.dyn->superseded, 1, __ATOMIC_SEQ_CST);
+      vr_set_gone(&e->board.dyn->superseded);
       unlink_shm("board", e->board.header->board_id);
     }
   }
@@ -186,7 +186,7 @@ int vr_engine_preload(struct vr_engine *e, const uint8_t *names, size_t size) {
     const char *rel = (const char *)names + at + 2;
     if (at + 2 + len > size) break;
     at += 2 + (size_t)len;
-    if (!len || len >= VR_REL_MAX || memchr(rel, 0, len) || rel[0] == '/') continue;
+    if (len >= VR_REL_MAX || !vr_path_sane(rel, len)) continue;
     /* Only below a parent that is known: the store is read in the order of paths, parents first. */
     const char *slash = memrchr(rel, '/', len);
     uint32_t plen = slash ? (uint32_t)(slash - rel) : 0;

@@ -78,12 +78,11 @@ int vr_engine_free_escaped(struct vr_board *b, uint64_t root_dev) {
   enum { MANY = 256 };
   struct wanted w[MANY];
   int index[MANY], count = 0, freed = 0;
-  uint32_t high = __atomic_load_n(&b->dyn->record_high, __ATOMIC_SEQ_CST);
-  if (high > VR_BOARD_RECORDS) high = VR_BOARD_RECORDS;
+  uint32_t high = vr_high(__atomic_load_n(&b->dyn->record_high, __ATOMIC_SEQ_CST), VR_BOARD_RECORDS);
   for (uint32_t i = 0; i < high && count < MANY; i++) {
     struct vr_record *r = &b->records[i];
     if (__atomic_load_n(&r->state, __ATOMIC_SEQ_CST) != VR_BOARD_RECORD_LIVE || __atomic_load_n(&r->kind, __ATOMIC_SEQ_CST) != VR_BOARD_KIND_ESCAPED ||
-        r->staged)
+        r->staged || r->sum != vr_record_sum(r))
       continue;
     index[count] = (int)i;
     w[count++] = (struct wanted){__atomic_load_n(&r->ino[0], __ATOMIC_RELAXED), 0};

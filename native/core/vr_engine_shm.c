@@ -202,6 +202,7 @@ int vr_engine_new_file(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
   e->base = p;
   e->dyn = (struct vr_dyn *)(void *)(p + VR_DYN_OFFSET);
   e->pub = (uint64_t *)(void *)(p + VR_PUB_OFFSET);
+  e->entry_count = e->entries_used = 0;
   e->dyn->lease_inv = ~0ull;
   e->dyn->drain_done_inv = ~0ull;
   e->dyn->generation = ++e->generation;
@@ -226,12 +227,12 @@ int vr_engine_take_board(struct vr_engine *e, const char *link) {
       struct vr_board b = {0};
       if (vr_board_attach(&b, p, size) == 0 && b.header->board_id == board && !memcmp(b.header->boot_id, boot, 16) &&
           b.header->root_dev == e->root_dev && b.header->root_ino == e->root_ino && b.header->project_id == project &&
-          b.header->uid == geteuid() && !b.dyn->superseded) {
+          b.header->uid == geteuid() && !vr_gone(&b.dyn->superseded)) {
         e->board = b;
         return 1;
       }
       /* Whoever still has it mapped must look for the new one. */
-      __atomic_store_n(&((struct vr_board_dyn *)(void *)(p + VR_BOARD_DYN_OFFSET))->superseded, 1, __ATOMIC_SEQ_CST);
+      vr_set_gone(&((struct vr_board_dyn *)(void *)(p + VR_BOARD_DYN_OFFSET))->superseded);
       munmap(p, size);
       char path[128];
       snprintf(path, sizeof path, SHM "%s", name);

@@ -21,13 +21,19 @@ static uint32_t entry_sum(const struct vr_entry *x) {
 
 int vr_node_path(struct vr_engine *e, uint32_t n, char out[VR_REL_MAX]) {
   struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
+  if (e->nodes[n].flags & N_LOST) return -1;
   if (!x || x->path_hash != e->nodes[n].hash || x->path_len >= VR_REL_MAX) {
     e->rep.corrupt++;
     return -1;
   }
-  memcpy(out, (uint8_t *)x + FIXED, x->path_len);
-  out[x->path_len] = 0;
-  return x->path_len;
+  int len = x->path_len;
+  memcpy(out, (uint8_t *)x + FIXED, (size_t)len);
+  out[len] = 0;
+  if (vr_hash64(out, (size_t)len, e->vdir.seed) != e->nodes[n].hash) { /* the kernel is never asked about a damaged name */
+    e->rep.corrupt++;
+    return -1;
+  }
+  return len;
 }
 
 int vr_queue_push(struct vr_queue *q, uint32_t v) {
@@ -90,6 +96,10 @@ void vr_put_index(struct vr_engine *e, uint64_t hash, uint32_t off) {
     struct vr_bucket *k = (struct vr_bucket *)(void *)(e->base + VR_INDEX_OFFSET + b * 64);
     for (int i = 0; i < (int)VR_BUCKET_ENTRIES; i++) {
       if (k->off[i]) continue;
+      if (!vr_bucket_sound(e, b)) { /* never sealed again: what it lost would be absent */
+        e->rep.corrupt++;
+        return;
+      }
       uint32_t seq = k->seq;
       __atomic_store_n(&k->seq, seq + 1, __ATOMIC_RELAXED);
       __atomic_thread_fence(__ATOMIC_RELEASE);
@@ -106,15 +116,15 @@ void vr_put_index(struct vr_engine *e, uint64_t hash, uint32_t off) {
 static uint32_t take_entry(struct vr_engine *e, uint32_t bytes) {
   uint64_t need = (FIXED + bytes + 15) & ~15ull;
   uint64_t room = e->vdir.buckets * VR_BUCKET_ENTRIES / 2;
-  if (e->dyn->entry_count >= e->limits.max_files) return e->rep.limited = 1, VR_NONE;
-  if (e->dyn->entry_count + 1 > room || e->dyn->entries_used + need > e->vdir.entries_size) {
+  if (e->entry_count >= e->limits.max_files) return e->rep.limited = 1, VR_NONE;
+  if (e->entry_count + 1 > room || e->entries_used + need > e->vdir.entries_size) {
     if (e->rep.limited) return VR_NONE;
-    uint64_t count = e->dyn->entry_count * 2 + 1024, size = e->dyn->entries_used * 2 + need * 1024;
+    uint64_t count = e->entry_count * 2 + 1024, size = e->entries_used * 2 + need * 1024;
     if (vr_engine_grow(e, count, size) < 0) return e->rep.limited = 1, VR_NONE;
   }
-  uint32_t off = (uint32_t)(e->dyn->entries_used / 16);
-  e->dyn->entries_used += need;
-  e->dyn->entry_count++;
+  uint32_t off = (uint32_t)(e->entries_used / 16);
+  e->dyn->entries_used = e->entries_used += need;
+  e->dyn->entry_count = ++e->entry_count;
   return off;
 }
 
@@ -128,6 +138,7 @@ uint32_t vr_enter(struct vr_engine *e, uint32_t parent, const char *rel, uint32_
   uint32_t off = take_entry(e, len + cap);
   if (off == VR_NONE) return VR_NONE;
   struct vr_entry *x = (struct vr_entry *)(void *)(e->base + e->vdir.header->entries_off + (uint64_t)off * 16);
+  memset(x, 0, FIXED); /* whatever fell into it meanwhile */
   x->path_hash = hash;
   x->path_len = (uint16_t)len;
   memcpy((uint8_t *)x + FIXED, rel, len);
@@ -202,7 +213,7 @@ static void finish(struct vr_entry *x) {
 /* A damaged entry is never sealed again with a good checksum: it stays wrong until the VDir is rebuilt. */
 static int sound(struct vr_engine *e, struct vr_entry *x, uint32_t n) {
   if (x && !(x->seq & 1) && x->path_hash == e->nodes[n].hash && x->checksum == entry_sum(x)) return 1;
-  e->rep.corrupt++;
+  if (!(e->nodes[n].flags & N_LOST)) e->rep.corrupt++;
   return 0;
 }
 

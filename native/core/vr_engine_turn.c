@@ -11,7 +11,10 @@
 
 #define REAP_NS 50000000ull
 #define ROOT_CHECK_NS 100000000ull
-#define SCRUB_NS 5000000000ull
+#define SCRUB_REST 50             /* after a look at everything that found nothing: so many times as long as it took */
+#define REBUILD_RETRY_NS 1000000000ull
+#define PATROL_NS 20000000ull
+#define PATROL_STEP 64
 #define SWEEP_STEP 32
 #define SWEEP_NS 20000000ull
 
@@ -43,6 +46,11 @@ static void name_inode(struct vr_forbidden *f, uint64_t ino) {
 /* Which slots one live record forbids. */
 static void heed(struct vr_engine *e, struct vr_record *r) {
   struct vr_forbidden *f = e->forbidden;
+  if (vr_record_damaged(r)) {
+    f->everything = 1;
+    f->damaged++;
+    return;
+  }
   uint32_t kind = __atomic_load_n(&r->kind, __ATOMIC_SEQ_CST);
   int file = kind == VR_BOARD_KIND_HELD || kind == VR_BOARD_KIND_ESCAPED;
   if (file) {
@@ -59,8 +67,7 @@ static void heed(struct vr_engine *e, struct vr_record *r) {
 }
 
 static uint32_t record_high(struct vr_engine *e) {
-  uint32_t high = __atomic_load_n(&e->board.dyn->record_high, __ATOMIC_SEQ_CST);
-  return high > VR_BOARD_RECORDS ? VR_BOARD_RECORDS : high; /* a wild store may have been there */
+  return vr_high(__atomic_load_n(&e->board.dyn->record_high, __ATOMIC_SEQ_CST), VR_BOARD_RECORDS);
 }
 
 /* Step "scan". The inodes are taken in a second pass: in one, a rename into a slot could finish behind the opener's record, which has no
@@ -69,33 +76,38 @@ static void scan_records(struct vr_engine *e) {
   struct vr_forbidden *f = e->forbidden;
   memset(f->slot, 0, sizeof f->slot);
   f->everything = 0;
+  f->damaged = 0;
   f->inodes = 0;
   if (++f->now == 0) memset(f->stamp, 0, sizeof f->stamp), f->now = 1;
   e->rep.escaped = 0;
   uint32_t high = record_high(e);
   for (uint32_t i = 0; i < high; i++) {
     struct vr_record *r = &e->board.records[i];
-    if (__atomic_load_n(&r->state, __ATOMIC_SEQ_CST) == VR_BOARD_RECORD_LIVE) heed(e, r);
+    if (vr_guard_record(e, r) == VR_BOARD_RECORD_LIVE) heed(e, r);
   }
   high = record_high(e);
   for (uint32_t i = 0; i < high; i++) {
     struct vr_record *r = &e->board.records[i];
-    if (__atomic_load_n(&r->state, __ATOMIC_SEQ_CST) != VR_BOARD_RECORD_LIVE) continue;
+    if (vr_record_state(__atomic_load_n(&r->state, __ATOMIC_SEQ_CST)) != VR_BOARD_RECORD_LIVE) continue;
+    if (vr_record_damaged(r)) f->everything = 1, f->damaged++;
     name_inode(f, __atomic_load_n(&r->ino[0], __ATOMIC_SEQ_CST));
     name_inode(f, __atomic_load_n(&r->ino[1], __ATOMIC_SEQ_CST));
   }
+  e->rep.bad_records = (uint64_t)f->damaged;
 }
 
 /* Frees the records of dead owners and bumps what they named, so that it is looked at again. */
-static void reap(struct vr_engine *e) {
+static void reap(struct vr_engine *e, int serve) {
   e->rep.staged_dead = 0;
   for (uint32_t i = 0; i < VR_BOARD_RECORDS; i++) {
     struct vr_record *r = &e->board.records[i];
-    uint32_t state = __atomic_load_n(&r->state, __ATOMIC_SEQ_CST);
+    uint32_t state = vr_guard_record(e, r);
     if (state == VR_BOARD_RECORD_FREE) continue;
-    uint32_t high = __atomic_load_n(&e->board.dyn->record_high, __ATOMIC_SEQ_CST);
-    if (state == VR_BOARD_RECORD_LIVE && high <= i)
-      __atomic_compare_exchange_n(&e->board.dyn->record_high, &high, VR_BOARD_RECORDS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    if (state == VR_BOARD_RECORD_LIVE) vr_raise_high(&e->board.dyn->record_high, i + 1, VR_BOARD_RECORDS);
+    if (state == VR_BOARD_RECORD_LIVE && vr_record_damaged(r)) {
+      vr_reap_damaged(e, r, serve);
+      continue;
+    }
     uint32_t kind = __atomic_load_n(&r->kind, __ATOMIC_SEQ_CST);
     if (state == VR_BOARD_RECORD_CLAIMED) { /* kind holds the claimant's pid; nothing has been done yet */
       if (!vr_owner_dead(kind, UINT64_MAX / 2)) continue;
@@ -144,13 +156,15 @@ static void clean_slots(struct vr_engine *e, uint32_t dirty, uint64_t until) {
 }
 
 static void verify_some(struct vr_engine *e, uint64_t until) {
+  struct vr_siblings s = {VR_NONE, -1};
   for (uint32_t i = 0, count = e->verify.count; i < count && e->verify.count; i++) {
     uint32_t n = vr_queue_pop(&e->verify);
     e->nodes[n].flags &= (uint16_t)~N_QUEUED;
     if (e->nodes[n].flags & N_CLEAN) continue;
-    if (!e->dirty[vr_slot(e->nodes[n].hash)]) vr_verify(e, n); /* a dirty slot's cleaning will see to it */
-    if ((i & 15) == 15 && vr_clock(CLOCK_MONOTONIC) > until) return;
+    if (!e->dirty[vr_slot(e->nodes[n].hash)]) vr_verify_next(e, n, &s); /* a dirty slot's cleaning will see to it */
+    if ((i & 15) == 15 && vr_clock(CLOCK_MONOTONIC) > until) break;
   }
+  if (s.fd >= 0) close(s.fd);
 }
 
 /* Bounds what no event tells (atime older than a day, st_blocks, outside links): every entry is looked at again in time. */
@@ -173,8 +187,10 @@ static void sweep(struct vr_engine *e) {
     if (statx(e->root_fd, rel, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0 || st.stx_ino != y->ino ||
         st.stx_size != y->size || st.stx_blocks != y->blocks || st.stx_nlink != y->nlink || st.stx_mode != y->mode ||
         st.stx_ctime.tv_nsec != y->ctime_ns || (uint64_t)st.stx_ctime.tv_sec != y->ctime || st.stx_mtime.tv_nsec != y->mtime_ns ||
-        st.stx_atime.tv_nsec != y->atime_ns || (uint64_t)st.stx_atime.tv_sec != y->atime)
+        st.stx_atime.tv_nsec != y->atime_ns || (uint64_t)st.stx_atime.tv_sec != y->atime) {
+      e->rep.drifts++;
       vr_distrust_node(e, n);
+    }
     else if (!e->noatime && vr_clock(CLOCK_REALTIME_COARSE) / 1000000000u > y->atime + 22 * 3600)
       vr_distrust_node(e, n);
   }
@@ -199,11 +215,21 @@ static void set_lease(struct vr_engine *e, uint64_t lease) {
 static int corruption(struct vr_engine *e, uint64_t now) {
   uint32_t told = __atomic_load_n(&e->board.dyn->corrupt, __ATOMIC_SEQ_CST);
   int doubt = told != e->corrupt_seen || e->rep.corrupt;
+  if (vr_guard(e)) doubt = 1, e->rep.corrupt++;
   if (!doubt || now < e->scrub_due) return 0;
   e->corrupt_seen = told;
-  e->scrub_due = now + SCRUB_NS;
-  if (!e->rep.corrupt && !vr_engine_scrub(e)) return 0; /* a client's own trouble, or a wild store on the board */
-  if (vr_engine_rebuild(e) < 0) return 0;
+  if (!e->rep.corrupt) {
+    uint64_t begun = vr_clock(CLOCK_MONOTONIC);
+    if (!vr_engine_scrub(e)) { /* a client's own trouble, or a wild store on the board: looked at, but not all the time */
+      e->scrub_due = now + (vr_clock(CLOCK_MONOTONIC) - begun) * SCRUB_REST;
+      return 0;
+    }
+  }
+  if (vr_engine_rebuild(e) < 0) {
+    e->rep.corrupt++; /* no lease until it succeeds */
+    e->scrub_due = now + REBUILD_RETRY_NS;
+    return 0;
+  }
   e->rep.rebuilds++;
   return 1;
 }
@@ -211,10 +237,10 @@ static int corruption(struct vr_engine *e, uint64_t now) {
 static void fill_report(struct vr_engine *e) {
   struct vr_report *r = &e->rep;
   r->drain = e->dyn->drain_done;
-  r->entries = e->dyn->entry_count;
+  r->entries = e->entry_count;
   r->dirs = e->dirs_live;
   r->watches = e->watches;
-  r->bytes_used = e->dyn->entries_used;
+  r->bytes_used = e->entries_used;
   r->file_size = e->vdir.size;
   r->generation = e->generation;
   r->vdir_id = e->vdir.header->vdir_id;
@@ -237,20 +263,21 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
     vr_engine_distrust(e);
     __atomic_store_n(&e->board.dyn->overflow, 0, __ATOMIC_SEQ_CST);
   }
-  if (corruption(e, t0)) serve = 0;
+  corruption(e, t0);
   if (t0 >= e->root_due) {
     check_root(e);
     e->root_due = t0 + ROOT_CHECK_NS;
   }
   if (t0 >= e->reap_due) {
-    reap(e);
+    reap(e, serve);
     e->reap_due = t0 + REAP_NS;
   }
   e->g_again = 0;
   uint32_t dirty = note_dirty(e);
   scan_records(e);
-  uint64_t number = e->dyn->drain_started + 1;
+  uint64_t number = e->drain_begun + 1; /* not from the file: a flipped bit would make it jump */
   __atomic_store_n(&e->dyn->drain_started, number, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&e->dyn->drain_started_inv, ~number, __ATOMIC_SEQ_CST);
   __atomic_store_n(&e->drain_begun, number, __ATOMIC_SEQ_CST);
   if (vr_mounts_changed(e)) {
     vr_bump(&e->board, 0);
@@ -265,11 +292,17 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
     __atomic_store_n(&e->dyn->drain_done, number, __ATOMIC_SEQ_CST);
     __atomic_store_n(&e->dyn->drain_done_inv, ~number, __ATOMIC_SEQ_CST);
     clean_slots(e, dirty, until);
-    set_lease(e, serve && e->published && e->native_why == VR_NATIVE_NONE ? t0 + VR_LEASE_NS : 0);
+    set_lease(e, serve && e->published && !e->rep.corrupt && e->native_why == VR_NATIVE_NONE ? t0 + VR_LEASE_NS : 0);
     verify_some(e, until);
     vr_scan_some(e, until);
     settling = vr_settle_due(e, until);
-    if (!e->verify.count && !e->scan.count && !settling) sweep(e);
+    if (!e->verify.count && !e->scan.count && !settling) {
+      sweep(e);
+      if (t0 >= e->patrol_due) {
+        e->patrol_due = t0 + PATROL_NS;
+        e->rep.corrupt += vr_patrol(e, PATROL_STEP);
+      }
+    }
   }
   uint32_t want = __atomic_load_n(&e->board.dyn->want, __ATOMIC_RELAXED);
   e->rep.busy = want != e->want_seen || events != e->rep.events || dirty || e->g_again || e->verify.count || e->scan.count ||

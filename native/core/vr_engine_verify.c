@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <dirent.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
@@ -22,6 +24,7 @@
 
 int vr_inode_named(struct vr_engine *e, uint64_t ino) {
   struct vr_forbidden *f = e->forbidden;
+  if (f->damaged) return 1;
   if (!f->inodes) return 0;
   for (uint32_t at = (uint32_t)(ino * VR_HASH_K0 >> 40) & 32767, i = 0; i < 32768; at = (at + 1) & 32767, i++) {
     if (f->stamp[at] != f->now) return 0;
@@ -181,6 +184,29 @@ void vr_verify(struct vr_engine *e, uint32_t n) {
   char rel[VR_REL_MAX];
   if (vr_node_path(e, n, rel) < 0) return;
   vr_verify_at(e, n, e->root_fd, rel, rel);
+}
+
+/* The same for many in a row: those of one directory are looked at from a descriptor of it, which saves the walk to it. */
+void vr_verify_next(struct vr_engine *e, uint32_t n, struct vr_siblings *s) {
+  char rel[VR_REL_MAX];
+  int len = vr_node_path(e, n, rel);
+  uint32_t p = e->nodes[n].parent;
+  if (len < 0) return;
+  if (p != s->parent) {
+    if (s->fd >= 0) close(s->fd);
+    s->fd = -1;
+    s->parent = p;
+    uint32_t next = e->verify.count ? e->verify.at[e->verify.head] : VR_NONE, d = p == VR_NONE ? 0 : e->nodes[p].dir;
+    char above[VR_REL_MAX];
+    struct stat st;
+    if (next != VR_NONE && e->nodes[next].parent == p && d && e->dirs[d].ok && vr_node_path(e, p, above) > 0) {
+      struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
+      s->fd = (int)syscall(SYS_openat2, e->root_fd, above, &how, sizeof how);
+      if (s->fd >= 0 && (fstat(s->fd, &st) < 0 || st.st_ino != e->dirs[d].ino)) close(s->fd), s->fd = -1;
+    }
+  }
+  const char *name = s->fd < 0 ? NULL : memrchr(rel, '/', (size_t)len);
+  vr_verify_at(e, n, name ? s->fd : e->root_fd, name ? name + 1 : rel, rel);
 }
 
 /* An event says that a directory's own attributes may have moved: if those that lookups depend on did, all below is in doubt. */

@@ -83,12 +83,10 @@ int vr_staged_claim(struct vr_board *board, uint32_t hint, uint32_t *state) {
   for (uint32_t i = 0; i < VR_BOARD_STAGED; i++) {
     uint32_t at = (hint + i) % VR_BOARD_STAGED;
     uint32_t was = __atomic_load_n(&board->staged[at].state, __ATOMIC_RELAXED);
-    if (VR_STAGED_STATE(was) != VR_BOARD_STAGED_FREE) continue;
+    if ((was & VR_BOARD_STAGED_STATE_MASK) != VR_BOARD_STAGED_FREE) continue;
     uint32_t now = ((was + VR_BOARD_STAGED_GENERATION) & ~VR_BOARD_STAGED_STATE_MASK) | VR_BOARD_STAGED_CLAIMED;
     if (!__atomic_compare_exchange_n(&board->staged[at].state, &was, now, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
-    uint32_t high = __atomic_load_n(&board->dyn->staged_high, __ATOMIC_RELAXED);
-    while (high < at + 1 && !__atomic_compare_exchange_n(&board->dyn->staged_high, &high, at + 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
-    }
+    vr_raise_high(&board->dyn->staged_high, at + 1, VR_BOARD_STAGED);
     *state = now;
     VR_FAULT(staged_claimed);
     return (int)at;
@@ -102,7 +100,7 @@ uint32_t vr_staged_publish(struct vr_board *board, uint32_t index) {
   r->checksum = vr_staged_checksum(r);
   VR_FAULT(staged_filled);
   /* The count first: who looks for staged files asks it before the records. */
-  __atomic_fetch_add(&board->dyn->staged_count, 1, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add(&board->dyn->staged_count, VR_BOARD_STEP, __ATOMIC_SEQ_CST);
   VR_FAULT(staged_counted);
   __atomic_store_n(&r->state, live, __ATOMIC_SEQ_CST);
   return live;
@@ -110,7 +108,8 @@ uint32_t vr_staged_publish(struct vr_board *board, uint32_t index) {
 
 static void leave_count(struct vr_board *board) {
   uint32_t n = __atomic_load_n(&board->dyn->staged_count, __ATOMIC_RELAXED);
-  while (n && !__atomic_compare_exchange_n(&board->dyn->staged_count, &n, n - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+  /* A damaged count stays what it is, not zero, until the daemon has seen twice that nothing is staged. */
+  while (n && (n & 0xffff) == n >> 16 && !__atomic_compare_exchange_n(&board->dyn->staged_count, &n, n - VR_BOARD_STEP, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
   }
 }
 
@@ -123,7 +122,7 @@ void vr_staged_set_promoted(struct vr_board *board, uint32_t index, uint32_t sta
 int vr_staged_free(struct vr_board *board, uint32_t index, uint32_t state) {
   uint32_t was = __atomic_load_n(&board->staged[index].state, __ATOMIC_RELAXED);
   do {
-    if (((was ^ state) & ~VR_BOARD_STAGED_STATE_MASK) || VR_STAGED_STATE(was) == VR_BOARD_STAGED_FREE) return 0;
+    if (((was ^ state) & ~VR_BOARD_STAGED_STATE_MASK) || was == (was & ~VR_BOARD_STAGED_STATE_MASK)) return 0;
   } while (!__atomic_compare_exchange_n(&board->staged[index].state, &was, was & ~VR_BOARD_STAGED_STATE_MASK, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
   VR_FAULT(staged_freed);
   if (VR_STAGED_STATE(was) == VR_BOARD_STAGED_LIVE) leave_count(board);

@@ -7,7 +7,15 @@
 #include "vr_sys.h"
 
 #define VR_STAGE_PATH_MAX (sizeof((struct vr_staged *)0)->path)
-#define VR_STAGED_STATE(s) ((s) & VR_BOARD_STAGED_STATE_MASK)
+/* The state that a staged record's word says, also with one bit flipped in it. */
+static inline uint32_t vr_staged_state(uint32_t word) {
+  static const uint8_t states[] = {VR_BOARD_STAGED_FREE, VR_BOARD_STAGED_CLAIMED, VR_BOARD_STAGED_LIVE, VR_BOARD_STAGED_PROMOTED};
+  uint32_t s = word & VR_BOARD_STAGED_STATE_MASK;
+  for (unsigned i = 0; i < sizeof states; i++)
+    if (__builtin_popcount(s ^ states[i]) <= 1) return states[i];
+  return VR_BOARD_STAGED_STATE_MASK; /* none: damaged beyond that */
+}
+#define VR_STAGED_STATE(s) vr_staged_state(s)
 #define VR_STAGE_NAME_MAX 128          /* a staging path relative to the root, with its NUL */
 #define VR_SALVAGE_NAME_MAX 256        /* one name in .vrift/salvage, with its NUL */
 #define VR_SALVAGE_PATH_MAX (VR_SALVAGE_NAME_MAX + 16)

@@ -26,11 +26,11 @@ int vr_stage_has_writer(int dir, const char *path) {
 static void free_both(struct vr_board *board, uint32_t index, const struct vr_staged *r) {
   for (uint32_t i = 0; i < VR_BOARD_RECORDS; i++) {
     struct vr_record *held = &board->records[i];
-    if (__atomic_load_n(&held->state, __ATOMIC_ACQUIRE) != VR_BOARD_RECORD_LIVE || held->kind == VR_BOARD_KIND_OP || held->staged != index + 1 ||
+    if (vr_record_state(__atomic_load_n(&held->state, __ATOMIC_ACQUIRE)) != VR_BOARD_RECORD_LIVE || held->kind == VR_BOARD_KIND_OP || held->staged != index + 1 ||
         held->pid != r->pid)
       continue;
     if (held->kind == VR_BOARD_KIND_ESCAPED) {
-      __atomic_store_n(&held->staged, 0, __ATOMIC_SEQ_CST);
+      vr_record_staged(board, (int)i, 0, 0);
       continue;
     }
     uint32_t live = VR_BOARD_RECORD_LIVE;

@@ -12,8 +12,9 @@
 #define MAX_PATH 4096
 
 int vr_vdir_attach(struct vr_vdir *v, const void *base, size_t size) {
-  const struct vr_header *h = base;
+  const struct vr_header *h = v->header;
   if (!base || size < VR_INDEX_OFFSET + sizeof(struct vr_bucket)) return -1;
+  memcpy(v->header, base, sizeof *h);
   if (h->magic != VR_MAGIC || h->version != VR_VERSION || h->file_size != size || h->slots != VR_SLOTS) return -1;
   if (h->checksum != vr_hash64(h, offsetof(struct vr_header, checksum), VR_MAGIC)) return -1;
   uint64_t buckets = h->index_buckets;
@@ -24,7 +25,6 @@ int vr_vdir_attach(struct vr_vdir *v, const void *base, size_t size) {
   if (h->root_len >= VR_ROOT_PATH_MAX) return -1;
   const uint8_t *p = base;
   v->base = p;
-  v->header = h;
   v->dyn = (const struct vr_dyn *)(const void *)(p + VR_DYN_OFFSET);
   v->pub = (const uint64_t *)(const void *)(p + VR_PUB_OFFSET);
   v->programs = (const struct vr_program *)(const void *)(p + VR_PROGRAMS_OFFSET);

@@ -6,7 +6,6 @@
 
 struct vr_vdir {
   const uint8_t *base; /* whole mapping; NULL: none */
-  const struct vr_header *header;
   const struct vr_dyn *dyn;
   const uint64_t *pub;
   const struct vr_program *programs;
@@ -14,6 +13,7 @@ struct vr_vdir {
   const uint8_t *entries;
   uint64_t buckets, entries_size, seed;
   uint64_t size;
+  struct vr_header header[1]; /* a copy of our own, checked */
 };
 
 enum vr_answer { VR_FOUND, VR_ENOENT, VR_ENOTDIR, VR_NATIVE };
@@ -29,6 +29,14 @@ enum vr_answer vr_lookup(const struct vr_vdir *v, const struct vr_board *b, cons
                          struct vr_entry *out, char *target, size_t target_cap, uint32_t *reason);
 /* Only step 1, and G clean: may memory be asked at all? 0 or a VR_STAT_NATIVE_*. */
 uint32_t vr_readable(const struct vr_vdir *v, const struct vr_board *b, uint64_t now, uint64_t need);
+/* The number of the newest drain that may have begun by now. `done` is read first, so it is never the greater one. When the word and its
+ * complement disagree, one of them has a flipped bit or is just being stored: then the drain under way is the one after the last done. */
+static inline uint64_t vr_newest_drain(const struct vr_vdir *v) {
+  uint64_t done = __atomic_load_n(&v->dyn->drain_done, __ATOMIC_ACQUIRE);
+  uint64_t started = __atomic_load_n(&v->dyn->drain_started, __ATOMIC_ACQUIRE);
+  if (__builtin_expect(started == ~__atomic_load_n(&v->dyn->drain_started_inv, __ATOMIC_RELAXED), 1)) return started;
+  return done == ~__atomic_load_n(&v->dyn->drain_done_inv, __ATOMIC_RELAXED) ? done + 1 : started > done ? started : done + 1;
+}
 /* programs[]: open addressing from here, one step at a time, at most VR_PROGRAM_PROBES; an all-zero row ends a chain. */
 #define VR_PROGRAM_PROBES 64
 static inline uint32_t vr_program_start(uint64_t dev, uint64_t ino) {

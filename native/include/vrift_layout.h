@@ -26,7 +26,7 @@
 #define VR_PROGRAM_SEEN 0x1u
 #define VR_PROGRAM_LEAKY 0x2u
 #define VR_BOARD_MAGIC 0x56524244u
-#define VR_BOARD_VERSION 0x1u
+#define VR_BOARD_VERSION 0x2u
 #define VR_BOARD_DYN_OFFSET 0x1000u
 #define VR_BOARD_VER_OFFSET 0x2000u
 #define VR_BOARD_RECORDS_OFFSET 0x22000u
@@ -38,20 +38,21 @@
 #define VR_BOARD_SIZE 0x1a3000u
 #define VR_BOARD_BUMP 0x9e3779b97f4a7c15ull
 #define VR_BOARD_RECORD_FREE 0x0u
-#define VR_BOARD_RECORD_CLAIMED 0x1u
-#define VR_BOARD_RECORD_LIVE 0x2u
+#define VR_BOARD_RECORD_CLAIMED 0xff00ffu
+#define VR_BOARD_RECORD_LIVE 0xf0f0f0fu
 #define VR_BOARD_KIND_OP 0x1u
 #define VR_BOARD_KIND_HELD 0x2u
 #define VR_BOARD_KIND_BLIND 0x3u
 #define VR_BOARD_KIND_ESCAPED 0x4u
 #define VR_BOARD_NO_SLOT 0xffffu
 #define VR_BOARD_STAGED_FREE 0x0u
-#define VR_BOARD_STAGED_CLAIMED 0x1u
-#define VR_BOARD_STAGED_LIVE 0x2u
-#define VR_BOARD_STAGED_PROMOTED 0x3u
+#define VR_BOARD_STAGED_CLAIMED 0xfu
+#define VR_BOARD_STAGED_LIVE 0x33u
+#define VR_BOARD_STAGED_PROMOTED 0x3cu
 #define VR_BOARD_STAGED_STATE_MASK 0xffu
 #define VR_BOARD_STAGED_GENERATION 0x100u
 #define VR_BOARD_STAGED_PRODUCT 0x1u
+#define VR_BOARD_STEP 0x10001u
 #define VR_BOARD_STATS 0x40u
 #define VR_WIRE_MAGIC 0x314d5256u
 #define VR_WIRE_PROTOCOL 0x1u
@@ -215,11 +216,12 @@ struct vr_dyn {
   uint64_t lease_inv; /* ~lease */
   uint8_t reserved16[48]; /* zero */
   uint64_t drain_started; /* number of the newest drain begun */
-  uint8_t reserved72[56]; /* zero */
+  uint64_t drain_started_inv; /* ~drain_started */
+  uint8_t reserved80[48]; /* zero */
   uint64_t drain_done; /* number of the newest drain finished */
   uint64_t drain_done_inv; /* ~drain_done */
   uint8_t reserved144[48]; /* zero */
-  uint32_t superseded; /* sticky 1: map the successor */
+  uint32_t superseded; /* sticky, all ones: map the successor; fewer than 16 ones: damage */
   uint32_t state; /* ProjectState ordinal, for reports */
   uint64_t generation; /* number of VDir files made for this project */
   uint64_t entry_count; /* entries in use */
@@ -238,8 +240,10 @@ _Static_assert(offsetof(struct vr_dyn, reserved16) == 16, "reserved16");
 _Static_assert(sizeof(((struct vr_dyn *)0)->reserved16) == 48, "reserved16");
 _Static_assert(offsetof(struct vr_dyn, drain_started) == 64, "drain_started");
 _Static_assert(sizeof(((struct vr_dyn *)0)->drain_started) == 8, "drain_started");
-_Static_assert(offsetof(struct vr_dyn, reserved72) == 72, "reserved72");
-_Static_assert(sizeof(((struct vr_dyn *)0)->reserved72) == 56, "reserved72");
+_Static_assert(offsetof(struct vr_dyn, drain_started_inv) == 72, "drain_started_inv");
+_Static_assert(sizeof(((struct vr_dyn *)0)->drain_started_inv) == 8, "drain_started_inv");
+_Static_assert(offsetof(struct vr_dyn, reserved80) == 80, "reserved80");
+_Static_assert(sizeof(((struct vr_dyn *)0)->reserved80) == 48, "reserved80");
 _Static_assert(offsetof(struct vr_dyn, drain_done) == 128, "drain_done");
 _Static_assert(sizeof(((struct vr_dyn *)0)->drain_done) == 8, "drain_done");
 _Static_assert(offsetof(struct vr_dyn, drain_done_inv) == 136, "drain_done_inv");
@@ -441,14 +445,14 @@ _Static_assert(sizeof(((struct vr_board_header *)0)->checksum) == 8, "checksum")
 _Static_assert(sizeof(struct vr_board_header) == 4096, "vr_board_header");
 
 struct vr_board_dyn {
-  uint32_t superseded; /* sticky 1: map the successor */
-  uint32_t overflow; /* count of mutations that found no record; answers stop until sessions end */
+  uint32_t superseded; /* sticky, all ones: map the successor; fewer than 16 ones: damage */
+  uint32_t overflow; /* count (in both halves) of mutations that found no record; answers stop until sessions end */
   uint32_t corrupt; /* CORRUPTION_DETECTED: count of failed checks seen by clients */
   uint32_t want; /* count of answers that had to wait for a drain */
   uint32_t no_stage; /* watchers and other reasons alive: no new staging while > 0 */
-  uint32_t staged_count; /* staged records in state STAGED_LIVE */
-  uint32_t record_high; /* 1 + highest record ever claimed */
-  uint32_t staged_high; /* 1 + highest staged record ever claimed */
+  uint32_t staged_count; /* count (in both halves) of staged records in state STAGED_LIVE */
+  uint32_t record_high; /* 1 + highest record ever claimed, in both halves */
+  uint32_t staged_high; /* 1 + highest staged record ever claimed, in both halves */
   uint32_t loads; /* processes that mapped the board */
   uint32_t verify_diffs; /* differences found by VRIFT_VERIFY */
   uint32_t faults; /* shim faults */
@@ -500,7 +504,7 @@ struct vr_record {
   uint16_t reserved38; /* zero */
   uint64_t ino[2]; /* inodes named; 0: unused */
   uint32_t staged; /* 1 + index of the staged record; 0: none */
-  uint32_t reserved60; /* zero */
+  uint32_t sum; /* hash32 of bytes 4..59, seed 0, while LIVE; wrong: every slot and inode counts as named */
 };
 _Static_assert(offsetof(struct vr_record, state) == 0, "state");
 _Static_assert(sizeof(((struct vr_record *)0)->state) == 4, "state");
@@ -522,8 +526,8 @@ _Static_assert(offsetof(struct vr_record, ino) == 40, "ino");
 _Static_assert(sizeof(((struct vr_record *)0)->ino) == 16, "ino");
 _Static_assert(offsetof(struct vr_record, staged) == 56, "staged");
 _Static_assert(sizeof(((struct vr_record *)0)->staged) == 4, "staged");
-_Static_assert(offsetof(struct vr_record, reserved60) == 60, "reserved60");
-_Static_assert(sizeof(((struct vr_record *)0)->reserved60) == 4, "reserved60");
+_Static_assert(offsetof(struct vr_record, sum) == 60, "sum");
+_Static_assert(sizeof(((struct vr_record *)0)->sum) == 4, "sum");
 _Static_assert(sizeof(struct vr_record) == 64, "vr_record");
 
 struct vr_staged {

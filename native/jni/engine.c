@@ -140,7 +140,10 @@ NATIVE(jint, counters)(JNIEnv *env, jclass c, jlong h, jlongArray out) {
   if ((*env)->GetArrayLength(env, out) != (jsize)(sizeof v / sizeof *v)) return -EINVAL;
   for (unsigned i = 0; i < VR_BOARD_STATS; i++) v[i] = (jlong)__atomic_load_n(&d->stats[i], __ATOMIC_RELAXED);
   const uint32_t *words[9] = {&d->superseded, &d->overflow, &d->corrupt, &d->want, &d->no_stage, &d->staged_count, &d->loads, &d->verify_diffs, &d->faults};
-  for (unsigned i = 0; i < 9; i++) v[VR_BOARD_STATS + i] = (jlong)__atomic_load_n(words[i], __ATOMIC_RELAXED);
+  for (unsigned i = 0; i < 9; i++) {
+    uint32_t w = __atomic_load_n(words[i], __ATOMIC_RELAXED);
+    v[VR_BOARD_STATS + i] = words[i] == &d->overflow || words[i] == &d->staged_count ? w & 0xffff : w; /* counted in both halves */
+  }
   (*env)->SetLongArrayRegion(env, out, 0, (jsize)(sizeof v / sizeof *v), v);
   return 0;
 }

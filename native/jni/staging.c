@@ -32,8 +32,7 @@ NATIVE(jlongArray, records)(JNIEnv *env, jclass c, jlong address) {
   static const jlong none[1];
   jlongArray out;
   uint32_t n = 0, high = 0;
-  if (board_at(address, &b)) high = __atomic_load_n(&b.dyn->staged_high, __ATOMIC_SEQ_CST);
-  if (high > VR_BOARD_STAGED) high = VR_BOARD_STAGED;
+  if (board_at(address, &b)) high = vr_high(__atomic_load_n(&b.dyn->staged_high, __ATOMIC_SEQ_CST), VR_BOARD_STAGED);
   jlong *all = high ? malloc(sizeof(jlong) * LONGS_PER_RECORD * high) : NULL;
   for (uint32_t i = 0; all && i < high; i++) {
     struct vr_staged r;

@@ -41,7 +41,7 @@ static const struct vr_vdir *allowed(uint32_t *reason) {
   }
   /* A superseded VDir is found out by the lookup and replaced at the next question. */
   const struct vr_vdir *v = shim_vdir();
-  if (__builtin_expect(!v || __atomic_load_n(&shim.board.dyn->superseded, __ATOMIC_RELAXED) || superseded_seen, 0)) {
+  if (__builtin_expect(!v || vr_gone(&shim.board.dyn->superseded) || superseded_seen, 0)) {
     superseded_seen = 0;
     v = shim_want_vdir() ? shim_vdir() : NULL;
   }

@@ -67,17 +67,9 @@ void shim_edge_init(char *sync, char *need) {
   }
 }
 
-/* The number of the newest drain that may have begun by now. `done` is read first, so it is never the greater one, unless a bit of
- * drain_started was flipped: then the drain under way has the next number, or began after a failed one, which no reader believes. */
-static uint64_t newest_drain(const struct vr_vdir *v) {
-  uint64_t done = __atomic_load_n(&v->dyn->drain_done, __ATOMIC_ACQUIRE);
-  uint64_t started = __atomic_load_n(&v->dyn->drain_started, __ATOMIC_ACQUIRE);
-  return started >= done || done != ~__atomic_load_n(&v->dyn->drain_done_inv, __ATOMIC_RELAXED) ? started : done + 1;
-}
-
 uint64_t shim_first_need(const struct vr_vdir *v) {
   if (start_need.valid && (start_need.sync || start_need.vdir_id == v->header->vdir_id)) return start_need.need;
-  return newest_drain(v);
+  return vr_newest_drain(v);
 }
 
 void shim_edge(void) {
@@ -85,7 +77,7 @@ void shim_edge(void) {
   const struct vr_vdir *v = shim_vdir();
   __atomic_store_n(&start_need.valid, 0, __ATOMIC_RELAXED);
   if (!v) return;
-  uint64_t now = newest_drain(v), *need = &shim_mapped_of(v)->need;
+  uint64_t now = vr_newest_drain(v), *need = &shim_mapped_of(v)->need;
   uint64_t old = __atomic_load_n(need, __ATOMIC_RELAXED);
   while (old < now && !__atomic_compare_exchange_n(need, &old, now, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }

@@ -268,7 +268,7 @@ void shim_fd_opened_write_at(int fd, int token, uint32_t mark) {
   int record = shim_token_record(token);
   if (record < 0) {
     shim_mut_end(token); /* no record, so overflow was counted; or the board is another one now */
-    if (token >= 0 && shim.board.base) __atomic_fetch_add(&shim.board.dyn->overflow, 1, __ATOMIC_SEQ_CST);
+    if (token >= 0 && shim.board.base) __atomic_fetch_add(&shim.board.dyn->overflow, VR_BOARD_STEP, __ATOMIC_SEQ_CST);
     shim_fd_forget(fd);
     return;
   }
@@ -297,7 +297,7 @@ void shim_fd_unstaged(int fd) {
   if (kind_of(w) != SHIM_FD_STAGED) return;
   struct held *h = &objects[index_of(w) % HELD_MAX];
   h->staged = 0;
-  if (h->record >= 0) __atomic_store_n(&shim.board.records[h->record].staged, 0, __ATOMIC_SEQ_CST); /* its path slot may be published */
+  if (h->record >= 0) vr_record_staged(&shim.board, h->record, 0, 0); /* its path slot may be published */
   __atomic_compare_exchange_n(word_at(fd), &w, (w & ~7ull) | SHIM_FD_WRITE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 

@@ -81,7 +81,7 @@ static int map_board(uint64_t id) {
   struct vr_board fresh = {0};
   void *p = map_file("/dev/shm/vrift_board_", id, 1, NULL, VR_BOARD_SIZE, &size);
   if (!p) return 0;
-  if (vr_board_attach(&fresh, p, size) || fresh.header->board_id != id || __atomic_load_n(&fresh.dyn->superseded, __ATOMIC_ACQUIRE)) {
+  if (vr_board_attach(&fresh, p, size) || fresh.header->board_id != id || vr_gone(&fresh.dyn->superseded)) {
     raw2(SYS_munmap, (long)p, (long)size);
     return 0;
   }
@@ -90,6 +90,7 @@ static int map_board(uint64_t id) {
   } else {
     raw2(SYS_munmap, (long)p, (long)size);
     if (!map_file("/dev/shm/vrift_board_", id, 1, shim.board.base, VR_BOARD_SIZE, &size)) return 0;
+    *shim.board.header = *fresh.header;
     __atomic_store_n(&shim.vdir, NULL, __ATOMIC_RELEASE); /* it was paired with the old one */
     shim_board_replaced();
   }
@@ -98,7 +99,7 @@ static int map_board(uint64_t id) {
 }
 
 static int board_usable(void) {
-  return __atomic_load_n(&shim.board.base, __ATOMIC_ACQUIRE) && !__atomic_load_n(&shim.board.dyn->superseded, __ATOMIC_RELAXED);
+  return __atomic_load_n(&shim.board.base, __ATOMIC_ACQUIRE) && !vr_gone(&shim.board.dyn->superseded);
 }
 
 int shim_want_board(void) {
@@ -171,7 +172,7 @@ static int pair_ok(const struct shim_mapped *m, uint64_t vdir_id) {
   const struct vr_header *h = m->v.header;
   const struct vr_board_header *b = shim.board.header;
   return h->vdir_id == vdir_id && h->board_id == b->board_id && h->hash_seed == b->hash_seed &&
-         !memcmp(h->boot_id, b->boot_id, sizeof h->boot_id) && !__atomic_load_n(&m->v.dyn->superseded, __ATOMIC_ACQUIRE);
+         !memcmp(h->boot_id, b->boot_id, sizeof h->boot_id) && !vr_gone(&m->v.dyn->superseded);
 }
 
 static int map_vdir(uint64_t vdir_id, int vouched) {
@@ -199,7 +200,7 @@ static int map_vdir(uint64_t vdir_id, int vouched) {
   return 0;
 }
 
-static int vdir_usable(const struct vr_vdir *v) { return v && !__atomic_load_n(&v->dyn->superseded, __ATOMIC_RELAXED); }
+static int vdir_usable(const struct vr_vdir *v) { return v && !vr_gone(&v->dyn->superseded); }
 
 int shim_want_vdir(void) {
   if (vdir_usable(shim_vdir()) && board_usable()) return 1;

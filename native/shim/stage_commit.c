@@ -32,15 +32,14 @@ void stage_slot_free(struct stage_slot *slot) {
 /* The HELD record becomes a plain one: it names its inode, and no longer forbids its slots. A successor of the board is mapped at the same
  * address: there the indices are somebody else's. */
 void stage_record_free(struct stage_slot *slot) {
-  if (slot->board.header->board_id != slot->board_id) return;
-  uint32_t ours = slot->staged + 1;
-  __atomic_compare_exchange_n(&slot->board.records[slot->held].staged, &ours, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-  vr_staged_free(&slot->board, slot->staged, slot->record.state);
+  if (shim.board.header->board_id != slot->board_id) return;
+  vr_record_staged(&shim.board, slot->held, slot->staged + 1, 0);
+  vr_staged_free(&shim.board, slot->staged, slot->record.state);
 }
 
-void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot) {
+void stage_place_init(struct vr_stage_place *place) {
   place->root = shim.root;
-  place->board = &slot->board;
+  place->board = &shim.board;
   place->pid = (uint32_t)shim.pid;
   place->tid = (uint32_t)vr_sys6(SYS_gettid, 0, 0, 0, 0, 0, 0);
   place->name_g = shim_need_unsatisfied();
@@ -49,8 +48,8 @@ void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot) {
 
 /* Takes over what others did to the record: only that they promoted it. */
 void stage_record_refresh(struct stage_slot *slot) {
-  if (slot->board.header->board_id != slot->board_id) return;
-  uint32_t now = __atomic_load_n(&slot->board.staged[slot->staged].state, __ATOMIC_SEQ_CST), mine = slot->record.state;
+  if (shim.board.header->board_id != slot->board_id) return;
+  uint32_t now = __atomic_load_n(&shim.board.staged[slot->staged].state, __ATOMIC_SEQ_CST), mine = slot->record.state;
   if (now == ((mine & ~VR_BOARD_STAGED_STATE_MASK) | VR_BOARD_STAGED_PROMOTED)) slot->record.state = now;
 }
 
@@ -87,17 +86,17 @@ static __attribute__((noinline)) int put_without_descriptors(struct stage_slot *
   vr_intent_slot(&in, vr_slot(r->path_hash));
   vr_intent_slot(&in, vr_slot(r->parent_hash));
   if (place->name_g) vr_intent_slot(&in, 0);
-  int record = vr_mutation_begin(&slot->board, &in, VR_BOARD_KIND_OP, place->pid, place->tid);
+  int record = vr_mutation_begin(&shim.board, &in, VR_BOARD_KIND_OP, place->pid, place->tid);
   VR_FAULT(rename_by_path);
   int done = vr_renameat2(AT_FDCWD, from, AT_FDCWD, to, e ? RENAME_NOREPLACE_FLAG : 0);
-  vr_mutation_end(&slot->board, record);
+  vr_mutation_end(&shim.board, record);
   return done ? done : VR_STAGE_PLACED;
 }
 
 /* Somebody else has shown it: it was in its place then, and what became of that name since is not ours to undo. */
 static int was_promoted(const struct stage_slot *slot) {
-  return slot->board.header->board_id == slot->board_id &&
-         VR_STAGED_STATE(__atomic_load_n(&slot->board.staged[slot->staged].state, __ATOMIC_SEQ_CST)) == VR_BOARD_STAGED_PROMOTED;
+  return shim.board.header->board_id == slot->board_id &&
+         VR_STAGED_STATE(__atomic_load_n(&shim.board.staged[slot->staged].state, __ATOMIC_SEQ_CST)) == VR_BOARD_STAGED_PROMOTED;
 }
 
 /* Places the file of a slot that is ours. Returns vr_stage_result or -errno, which close reports. */
@@ -105,7 +104,7 @@ static int put(struct stage_slot *slot, int fd) {
   if (was_promoted(slot)) return VR_STAGE_PLACED;
   struct vr_stage_place place;
   stage_record_refresh(slot);
-  stage_place_init(&place, slot);
+  stage_place_init(&place);
   int done = vr_stage_find(&place, &slot->record, fd);
   if (done == 0) {
     done = vr_stage_put(&place, &slot->record, fd, VR_STAGE_COMMIT, slot->old_mtime);
@@ -125,7 +124,7 @@ static int put(struct stage_slot *slot, int fd) {
 void stage_slot_lost(struct stage_slot *slot) {
   VR_FAULT(lost_begin);
   struct vr_stage_place place;
-  stage_place_init(&place, slot);
+  stage_place_init(&place);
   if (vr_stage_find(&place, &slot->record, -1) == 0) vr_stage_put(&place, &slot->record, -1, VR_STAGE_COMMIT, slot->old_mtime);
   vr_stage_leave(&place);
   VR_FAULT(lost_placed);

@@ -49,7 +49,7 @@ int stage_demote(struct stage_slot *slot, struct vr_stage_place *place) {
   vr_intent_slot(&in, vr_slot(r->parent_hash));
   if (place->name_g) vr_intent_slot(&in, 0);
   in.ino[0] = r->old_ino;
-  int record = vr_mutation_begin(&slot->board, &in, VR_BOARD_KIND_OP, place->pid, place->tid);
+  int record = vr_mutation_begin(&shim.board, &in, VR_BOARD_KIND_OP, place->pid, place->tid);
   struct statx st;
   int to = open_target(place, r, fd, slot->old_mtime, &st);
   if (to >= 0) {
@@ -62,14 +62,14 @@ int stage_demote(struct stage_slot *slot, struct vr_stage_place *place) {
     if (e == 0) e = (int)vr_sys6(SYS_dup3, to, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
     if (e >= 0) {
       copy_settled(from, to); /* what was written between the copy and dup3 */
-      vr_mutation_keep(&slot->board, slot->held, VR_BOARD_KIND_HELD, st.stx_ino);
+      vr_mutation_keep(&shim.board, slot->held, VR_BOARD_KIND_HELD, st.stx_ino);
       VR_FAULT(demote_moved);
       vr_unlinkat(place->root_fd, place->name, 0);
       done = 1;
     }
     vr_close(to);
   }
-  vr_mutation_end(&slot->board, record);
+  vr_mutation_end(&shim.board, record);
   vr_close(from);
   return done;
 }

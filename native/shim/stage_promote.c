@@ -22,7 +22,7 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
   VR_FAULT(promote_begin);
   struct vr_stage_place place;
   stage_record_refresh(slot);
-  stage_place_init(&place, slot);
+  stage_place_init(&place);
   struct statx st;
   int done = vr_stage_find(&place, &slot->record, slot->fd);
   if (done == 0) {
@@ -102,8 +102,7 @@ static uint32_t scan_end(void) {
     __atomic_store_n(&look_at, now + BOARD_RETRY_NS, __ATOMIC_RELAXED);
   }
   if (!shim_want_board() || !__atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_SEQ_CST)) return 0;
-  uint32_t high = __atomic_load_n(&shim.board.dyn->staged_high, __ATOMIC_SEQ_CST);
-  return high < VR_BOARD_STAGED ? high : VR_BOARD_STAGED;
+  return vr_high(__atomic_load_n(&shim.board.dyn->staged_high, __ATOMIC_SEQ_CST), VR_BOARD_STAGED);
 }
 static int is_live(uint32_t index) {
   return VR_STAGED_STATE(__atomic_load_n(&shim.board.staged[index].state, __ATOMIC_SEQ_CST)) == VR_BOARD_STAGED_LIVE;

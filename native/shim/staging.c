@@ -39,8 +39,7 @@ static int is_dead(uint32_t kind, uint32_t pid, uint64_t time) {
  * dead held does not count (without a daemon nobody frees it), except ESCAPED: another process has that descriptor. */
 static int someone_writes(uint64_t path_hash, uint64_t ino) {
   uint16_t slot = (uint16_t)vr_slot(path_hash);
-  uint32_t high = __atomic_load_n(&shim.board.dyn->record_high, __ATOMIC_SEQ_CST);
-  if (high > VR_BOARD_RECORDS) high = VR_BOARD_RECORDS;
+  uint32_t high = vr_high(__atomic_load_n(&shim.board.dyn->record_high, __ATOMIC_SEQ_CST), VR_BOARD_RECORDS);
   for (uint32_t i = 0; i < high; i++) {
     const struct vr_record *r = &shim.board.records[i];
     if (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != VR_BOARD_RECORD_LIVE) continue;
@@ -54,8 +53,7 @@ static int someone_writes(uint64_t path_hash, uint64_t ino) {
 
 /* Another staged file for the same path (not this record)? */
 static int staged_elsewhere(uint64_t path_hash, int but) {
-  uint32_t high = __atomic_load_n(&shim.board.dyn->staged_high, __ATOMIC_SEQ_CST);
-  if (high > VR_BOARD_STAGED) high = VR_BOARD_STAGED;
+  uint32_t high = vr_high(__atomic_load_n(&shim.board.dyn->staged_high, __ATOMIC_SEQ_CST), VR_BOARD_STAGED);
   for (uint32_t i = 0; i < high; i++) {
     const struct vr_staged *r = &shim.board.staged[i];
     uint32_t kind = VR_STAGED_STATE(__atomic_load_n(&r->state, __ATOMIC_SEQ_CST));
@@ -236,7 +234,7 @@ static void fill(struct vr_staged *r, const struct target *t, uint64_t ino, uint
 
 /* Both records. 1: published. On 0 nothing is left on the board. */
 static int publish(struct stage_slot *slot, const struct target *t, uint64_t ino, uint64_t stamp, uint32_t number) {
-  struct vr_board *b = &slot->board;
+  struct vr_board *b = &shim.board;
   uint32_t state;
   int at = vr_staged_claim(b, (uint32_t)tid() % VR_BOARD_STAGED, &state);
   if (at < 0) return 0;
@@ -254,7 +252,7 @@ static int publish(struct stage_slot *slot, const struct target *t, uint64_t ino
     return 0;
   }
   VR_FAULT(open_held);
-  __atomic_store_n(&b->records[held].staged, (uint32_t)at + 1, __ATOMIC_SEQ_CST);
+  vr_record_staged(b, held, 0, (uint32_t)at + 1);
   /* Only now does the record forbid its slots; what was cleaned between its publication and this is dirty again. */
   for (uint32_t i = 0; i < in.nslots; i++) vr_bump(b, in.slots[i]);
   slot->held = held;
@@ -297,7 +295,6 @@ static int stage(struct target *t, int flags, mode_t mode) {
   if (fd >= 0) {
     VR_FAULT(open_created);
     drop_stale(fd);
-    slot->board = shim.board;
     slot->board_id = shim.board.header->board_id;
     slot->fd = fd;
     if (vr_fstatx(fd, &st) == 0 && publish(slot, t, st.stx_ino, stamp, number)) {
@@ -307,7 +304,7 @@ static int stage(struct target *t, int flags, mode_t mode) {
       if (shim_fd_kind(fd) == SHIM_FD_STAGED) return fd;
       stage_slot_take(slot); /* no room in the table of descriptors: nobody would commit it */
       stage_record_free(slot);
-      vr_held_release(&slot->board, slot->held);
+      vr_held_release(&shim.board, slot->held);
     }
     drop_file(name, fd);
   }

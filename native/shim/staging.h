@@ -15,7 +15,6 @@ struct stage_slot {
   struct vr_staged record; /* our own copy: what others could overwrite on the board is not trusted */
   int64_t old_mtime; /* ns, of the target at open; 0: it was absent */
   uint64_t board_id; /* of the board the record is on */
-  struct vr_board board;
 };
 #define STAGE_SLOTS 64
 extern struct stage_slot stage_slots[STAGE_SLOTS] HIDDEN;
@@ -35,7 +34,7 @@ HIDDEN void stage_record_refresh(struct stage_slot *slot);         /* learns tha
 HIDDEN void stage_record_free(struct stage_slot *slot);            /* its staged record, unless the board was replaced meanwhile */
 HIDDEN int stage_slot_is_here(const struct stage_slot *slot);      /* its descriptor is still on the staging file */
 HIDDEN void stage_slot_lost(struct stage_slot *slot);              /* ... is not: placed by name, slot freed */
-HIDDEN void stage_place_init(struct vr_stage_place *place, struct stage_slot *slot);
+HIDDEN void stage_place_init(struct vr_stage_place *place);
 /* stage_demote.c. 1: the descriptor is on the real file now. 0: nothing changed. */
 HIDDEN int stage_demote(struct stage_slot *slot, struct vr_stage_place *place);
 /* stage_promote.c: LOCK keeps the inode of an existing target. 1: the slot is free and the descriptor plain HELD. */

@@ -17,7 +17,7 @@ public final class BoardLayout {
   private BoardLayout() {}
 
   public static final int MAGIC = 0x56524244;
-  public static final int VERSION = 1;
+  public static final int VERSION = 2;
   public static final int DYN_OFFSET = 4096;
   public static final int VER_OFFSET = 8192;
   public static final int RECORDS_OFFSET = VER_OFFSET + VDirLayout.SLOTS * 8;
@@ -30,25 +30,30 @@ public final class BoardLayout {
   /** The step of {@code ver}: odd, far from any sum of few powers of two, so that no single flipped bit undoes bumps. */
   public static final long BUMP = 0x9E3779B97F4A7C15L;
 
+  /** States are 16 bits apart: one flipped bit never makes another state of them (docs/DAMAGE.md). */
   public static final int RECORD_FREE = 0;
-  public static final int RECORD_CLAIMED = 1;
-  public static final int RECORD_LIVE = 2;
+  public static final int RECORD_CLAIMED = 0x00FF00FF;
+  public static final int RECORD_LIVE = 0x0F0F0F0F;
   public static final int KIND_OP = 1;
   public static final int KIND_HELD = 2;
   public static final int KIND_BLIND = 3;
   public static final int KIND_ESCAPED = 4;
   public static final int NO_SLOT = 0xFFFF;
 
+  /** Four bits apart. */
   public static final int STAGED_FREE = 0;
-  public static final int STAGED_CLAIMED = 1;
-  public static final int STAGED_LIVE = 2;
+  public static final int STAGED_CLAIMED = 0x0F;
+  public static final int STAGED_LIVE = 0x33;
   /** Renamed into place while its owner still writes; no longer counted in {@code staged_count}. */
-  public static final int STAGED_PROMOTED = 3;
+  public static final int STAGED_PROMOTED = 0x3C;
   /** The low byte of {@code vr_staged.state} is one of the above; the rest counts the claims of this record. */
   public static final int STAGED_STATE_MASK = 0xFF;
   public static final int STAGED_GENERATION = 0x100;
   /** Flag: a build product, exempt from the daemon's 1 s promotion. */
   public static final int STAGED_PRODUCT = 1;
+
+  /** The step of {@code overflow} and {@code staged_count}: both halves count, so that no single flipped bit makes a count zero. */
+  public static final int STEP = 0x10001;
 
   /** Number of u64 counters in {@code vr_board_dyn.stats}; the names are in {@link StatReason}. */
   public static final int STATS = 64;
@@ -72,14 +77,14 @@ public final class BoardLayout {
 
   public static final Struct DYN =
       Struct.builder("vr_board_dyn")
-          .u32("superseded", "sticky 1: map the successor")
-          .u32("overflow", "count of mutations that found no record; answers stop until sessions end")
+          .u32("superseded", "sticky, all ones: map the successor; fewer than 16 ones: damage")
+          .u32("overflow", "count (in both halves) of mutations that found no record; answers stop until sessions end")
           .u32("corrupt", "CORRUPTION_DETECTED: count of failed checks seen by clients")
           .u32("want", "count of answers that had to wait for a drain")
           .u32("no_stage", "watchers and other reasons alive: no new staging while > 0")
-          .u32("staged_count", "staged records in state STAGED_LIVE")
-          .u32("record_high", "1 + highest record ever claimed")
-          .u32("staged_high", "1 + highest staged record ever claimed")
+          .u32("staged_count", "count (in both halves) of staged records in state STAGED_LIVE")
+          .u32("record_high", "1 + highest record ever claimed, in both halves")
+          .u32("staged_high", "1 + highest staged record ever claimed, in both halves")
           .u32("loads", "processes that mapped the board")
           .u32("verify_diffs", "differences found by VRIFT_VERIFY")
           .u32("faults", "shim faults")
@@ -101,7 +106,7 @@ public final class BoardLayout {
           .u16("reserved38", "zero")
           .array("ino", 8, 2, "inodes named; 0: unused")
           .u32("staged", "1 + index of the staged record; 0: none")
-          .u32("reserved60", "zero")
+          .u32("sum", "hash32 of bytes 4..59, seed 0, while LIVE; wrong: every slot and inode counts as named")
           .build(64);
 
   public static final Struct STAGED_RECORD =
