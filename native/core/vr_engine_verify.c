@@ -75,6 +75,10 @@ static int has_acl(int dirfd, const char *name, uint32_t mode) {
   if (S_ISLNK(mode)) return 0;
   snprintf(proc, sizeof proc, "/proc/self/fd/%d/%s", dirfd, name);
   if (lgetxattr(proc, "system.posix_acl_access", NULL, 0) >= 0) return 1;
+  int none = errno == ENODATA || errno == EOPNOTSUPP || errno == ENOENT;
+  if (!none || !S_ISDIR(mode)) return !none;
+  /* What is made in it inherits this one: staging must know. */
+  if (lgetxattr(proc, "system.posix_acl_default", NULL, 0) >= 0) return 1;
   return errno != ENODATA && errno != EOPNOTSUPP && errno != ENOENT;
 }
 

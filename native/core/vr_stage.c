@@ -176,26 +176,13 @@ static __attribute__((noinline)) int root_from_descriptor(const struct vr_stage_
   return vr_openat(AT_FDCWD, path[0] ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 }
 
-int vr_stage_find(struct vr_stage_place *p, const struct vr_staged *r, int fd) {
-  p->root_fd = p->parent_fd = -1;
-  vr_stage_name(p->board->header->project_id, r->pid, r->fd, r->stamp, p->name);
-  int root = vr_openat(AT_FDCWD, p->root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  if (root == -EMFILE || root == -ENFILE) return root;
-  if (root < 0 || !is_root(p, root)) {
-    if (root >= 0) vr_close(root);
-    if (fd < 0) return -ESTALE;
-    if ((root = root_from_descriptor(p, fd)) < 0) return root;
-    if (!is_root(p, root)) {
-      vr_close(root);
-      return -ESTALE;
-    }
-  }
-  p->root_fd = root;
+/* Opens the parent beneath root_fd, if it is the one in the record. 0 or -errno. */
+static int open_parent(struct vr_stage_place *p, const struct vr_staged *r) {
   char parent[VR_STAGE_PATH_MAX];
   uint32_t len = vr_stage_split((const char *)r->path, r->path_len, &p->base);
   memcpy(parent, r->path, len);
   parent[len] = 0;
-  int at = vr_openat2(root, len ? parent : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, VR_STAGE_RESOLVE);
+  int at = vr_openat2(p->root_fd, len ? parent : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, VR_STAGE_RESOLVE);
   if (at < 0) return at;
   struct statx st;
   int e = vr_fstatx(at, &st);
@@ -206,6 +193,28 @@ int vr_stage_find(struct vr_stage_place *p, const struct vr_staged *r, int fd) {
   }
   p->parent_fd = at;
   return 0;
+}
+
+int vr_stage_find(struct vr_stage_place *p, const struct vr_staged *r, int fd) {
+  p->root_fd = p->parent_fd = -1;
+  vr_stage_name(p->board->header->project_id, r->pid, r->fd, r->stamp, p->name);
+  int root = vr_openat(AT_FDCWD, p->root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  if (root == -EMFILE || root == -ENFILE) return root;
+  p->root_fd = root;
+  /* A root below which the parent is the one in the record is the root. */
+  if (root >= 0 && open_parent(p, r) == 0) return 0;
+  p->root_fd = -1;
+  if (root < 0 || !is_root(p, root)) {
+    if (root >= 0) vr_close(root);
+    if (fd < 0) return -ESTALE;
+    if ((root = root_from_descriptor(p, fd)) < 0) return root;
+    if (!is_root(p, root)) {
+      vr_close(root);
+      return -ESTALE;
+    }
+  }
+  p->root_fd = root;
+  return open_parent(p, r);
 }
 
 void vr_stage_leave(struct vr_stage_place *p) {

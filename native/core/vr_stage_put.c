@@ -13,6 +13,7 @@
 struct sight { /* what lies at the target and in staging */
   struct statx target, staging;
   int present, staged; /* each: 1 it is there */
+  int unseen;          /* 1: nobody looked */
 };
 
 static int is_inode(const struct statx *st, const struct vr_staged *r, uint64_t ino) {
@@ -184,7 +185,7 @@ static int put_rename(struct vr_stage_place *p, const struct vr_staged *r, const
   unsigned flags = s->present ? 0 : RENAME_NOREPLACE_FLAG;
   int e = VR_FAULT(rename_before);
   if (e == 0) e = vr_renameat2(p->root_fd, p->name, p->parent_fd, p->base, flags);
-  if (e == -EINVAL && flags) e = vr_renameat2(p->root_fd, p->name, p->parent_fd, p->base, 0);
+  if (e == -EINVAL && flags && !s->unseen) e = vr_renameat2(p->root_fd, p->name, p->parent_fd, p->base, 0);
   if (e && keep_old) { /* or a copy into the real file would reach the old version through its second name */
     char old[VR_SALVAGE_PATH_MAX];
     vr_salvage_name((const char *)r->path, r->path_len, 0, 0, old);
@@ -196,6 +197,11 @@ static int put_rename(struct vr_stage_place *p, const struct vr_staged *r, const
 }
 
 int vr_stage_put(struct vr_stage_place *p, const struct vr_staged *r, int fd, enum vr_stage_how how, int64_t old_mtime) {
+  /* A new file, still in staging by all we know, to an absent name: the rename itself finds out whether that is so. */
+  if (how == VR_STAGE_COMMIT && !r->old_ino && fd >= 0 && VR_STAGED_STATE(r->state) == VR_BOARD_STAGED_LIVE) {
+    const struct sight nothing = {.present = 0, .staged = 1, .unseen = 1};
+    if (put_rename(p, r, &nothing, 0) == 0) return VR_STAGE_PLACED;
+  }
   for (int round = 0;; round++) {
     struct sight s;
     VR_FAULT(put_begin);

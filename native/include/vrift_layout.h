@@ -456,7 +456,7 @@ struct vr_board_dyn {
   uint32_t loads; /* processes that mapped the board */
   uint32_t verify_diffs; /* differences found by VRIFT_VERIFY */
   uint32_t faults; /* shim faults */
-  uint32_t reserved44; /* zero */
+  uint32_t stage_pool; /* bit n: the empty directory free_<n> lies in the staging area; only a hint */
   uint8_t reserved48[16]; /* zero */
   uint64_t stats[64]; /* counters by StatReason */
   uint8_t reserved576[3520]; /* zero */
@@ -483,8 +483,8 @@ _Static_assert(offsetof(struct vr_board_dyn, verify_diffs) == 36, "verify_diffs"
 _Static_assert(sizeof(((struct vr_board_dyn *)0)->verify_diffs) == 4, "verify_diffs");
 _Static_assert(offsetof(struct vr_board_dyn, faults) == 40, "faults");
 _Static_assert(sizeof(((struct vr_board_dyn *)0)->faults) == 4, "faults");
-_Static_assert(offsetof(struct vr_board_dyn, reserved44) == 44, "reserved44");
-_Static_assert(sizeof(((struct vr_board_dyn *)0)->reserved44) == 4, "reserved44");
+_Static_assert(offsetof(struct vr_board_dyn, stage_pool) == 44, "stage_pool");
+_Static_assert(sizeof(((struct vr_board_dyn *)0)->stage_pool) == 4, "stage_pool");
 _Static_assert(offsetof(struct vr_board_dyn, reserved48) == 48, "reserved48");
 _Static_assert(sizeof(((struct vr_board_dyn *)0)->reserved48) == 16, "reserved48");
 _Static_assert(offsetof(struct vr_board_dyn, stats) == 64, "stats");

@@ -285,10 +285,14 @@ void shim_fd_opened_write_at(int fd, int token, uint32_t mark) {
 }
 void shim_fd_opened_write(int fd, int token) { shim_fd_opened_write_at(fd, token, shim_fork_mark()); }
 
-void shim_fd_opened_staged(int fd, int staged_index, int held_record) {
-  struct stat st;
+uint32_t shim_fd_expected(void) {
+  int fd = 3;
+  while (fd < LOW_MAX && load(fd)) fd++;
+  return (uint32_t)fd;
+}
+void shim_fd_opened_staged(int fd, int staged_index, int held_record, uint64_t ino) {
   if (!in_range(fd)) return;
-  int object = raw_fstat(fd, &st) < 0 ? -1 : new_held(held_record, staged_index + 1, st.st_ino);
+  int object = new_held(held_record, staged_index + 1, ino);
   if (object >= 0) publish(fd, word_of(SHIM_FD_STAGED, (uint32_t)object, objects[object].generation));
 }
 void shim_fd_unstaged(int fd) {

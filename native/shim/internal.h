@@ -18,7 +18,7 @@ struct shim_mapped {
   uint64_t need;
   uint64_t root_dev;
   struct {
-    uint32_t uid, gid, ngroups, may_access, noexec, readonly, dac_override; /* may_access: real ids equal effective ids */
+    uint32_t uid, gid, ngroups, may_access, noexec, readonly, synchronous, dac_override; /* may_access: real ids equal effective ids */
     uint32_t groups[64];
     uint32_t statx_ok; /* stx_mask holds nothing that an entry does not */
   } who;

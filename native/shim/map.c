@@ -13,6 +13,7 @@
 #define STATX_MNT_ID_BIT 0x1000u
 #define MOUNT_RDONLY 1 /* statfs.f_flags */
 #define MOUNT_NOEXEC 8
+#define MOUNT_SYNC 16
 #define MAPPED_MAX 32 /* VDirs that one process may see in its life; after that it stays native */
 
 static struct shim_mapped mapped[MAPPED_MAX];
@@ -157,6 +158,7 @@ static int same_place(struct shim_mapped *m, int vouched) {
   m->root_dev = h->root_dev;
   m->who.noexec = (fs.f_flags & MOUNT_NOEXEC) != 0;
   m->who.readonly = (fs.f_flags & MOUNT_RDONLY) != 0 || h->readonly;
+  m->who.synchronous = (fs.f_flags & MOUNT_SYNC) != 0;
   m->who.statx_ok = !((h->statx_mask | h->statx_mask_basic) & ~known);
   if (vouched) return 1;
   if (raw_statx(AT_FDCWD, shim.root, AT_SYMLINK_NOFOLLOW, known, &root)) return 0;

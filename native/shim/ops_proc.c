@@ -1,6 +1,7 @@
 /* Processes and their place: fork, exit, working directory, namespaces, credentials. */
 #include <sched.h>
 #include <sys/mount.h>
+#include "staging.h"
 #include "writer.h"
 
 /* --- fork: parent and child share what is open for writing, so those records are left to the daemon. --- */
@@ -97,6 +98,7 @@ ALIASES_clone
 static void before_exit(void) {
   if (!recording() || shim_in_vfork_child()) return;
   shim_stage_promote_all();
+  stage_area_give_back();
   shim_count_flush();
 }
 __attribute__((destructor)) static void at_end(void) { before_exit(); }

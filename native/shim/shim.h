@@ -104,7 +104,8 @@ HIDDEN int shim_close(int fd, int (*real)(int));                  /* the whole l
 HIDDEN void shim_fd_duped(int from, int to);
 HIDDEN void shim_fd_will_replace(int to);                         /* before dup2/dup3 onto it */
 /* A staged object has exactly one descriptor: every dup, F_DUPFD, fork, exec, SCM_RIGHTS promotes first. Called by staging.c only: */
-HIDDEN void shim_fd_opened_staged(int fd, int staged_index, int held_record);
+HIDDEN void shim_fd_opened_staged(int fd, int staged_index, int held_record, uint64_t ino);
+HIDDEN uint32_t shim_fd_expected(void); /* the number that the next open will probably get */
 HIDDEN void shim_fd_unstaged(int fd); /* promoted or demoted: from now on plain HELD with the same record */
 
 /* staging.c */

@@ -53,6 +53,26 @@ void stage_record_refresh(struct stage_slot *slot) {
   if (now == ((mine & ~VR_BOARD_STAGED_STATE_MASK) | VR_BOARD_STAGED_PROMOTED)) slot->record.state = now;
 }
 
+/* The parent that memory knew was replaced by another directory of its name before we came: as if the file had been opened after that. */
+int stage_find(struct vr_stage_place *place, struct stage_slot *slot, int fd) {
+  int done = vr_stage_find(place, &slot->record, fd);
+  if (done != -ESTALE || !slot->from_memory || place->root_fd < 0) return done;
+  char parent[VR_STAGE_PATH_MAX];
+  struct statx st;
+  uint32_t len = vr_stage_split((const char *)slot->record.path, slot->record.path_len, &place->base);
+  memcpy(parent, slot->record.path, len);
+  parent[len] = 0;
+  int at = vr_openat2(place->root_fd, len ? parent : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, VR_STAGE_RESOLVE);
+  if (at < 0) return at;
+  if (vr_fstatx(at, &st) || vr_statx_dev(&st) != slot->record.parent_dev) {
+    vr_close(at);
+    return done;
+  }
+  slot->record.parent_ino = st.stx_ino;
+  place->parent_fd = at;
+  return 0;
+}
+
 int stage_slot_is_here(const struct stage_slot *slot) {
   struct statx st;
   return vr_fstatx(slot->fd, &st) == 0 && st.stx_ino == slot->record.staging_ino && vr_statx_dev(&st) == slot->record.parent_dev;
@@ -105,7 +125,7 @@ static int put(struct stage_slot *slot, int fd) {
   struct vr_stage_place place;
   stage_record_refresh(slot);
   stage_place_init(&place);
-  int done = vr_stage_find(&place, &slot->record, fd);
+  int done = stage_find(&place, slot, fd);
   if (done == 0) {
     done = vr_stage_put(&place, &slot->record, fd, VR_STAGE_COMMIT, slot->old_mtime);
   } else if (done == -EMFILE || done == -ENFILE) {

@@ -24,7 +24,7 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
   stage_record_refresh(slot);
   stage_place_init(&place);
   struct statx st;
-  int done = vr_stage_find(&place, &slot->record, slot->fd);
+  int done = stage_find(&place, slot, slot->fd);
   if (done == 0) {
     /* Nothing written yet: then the real file, truncated, is exactly native's. */
     if (slot->record.old_ino && vr_fstatx(slot->fd, &st) == 0 && st.stx_size == 0) how = VR_STAGE_LOCK;

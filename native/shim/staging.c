@@ -1,35 +1,16 @@
 /* Opening for writing through a staging file. Any doubt ends in "not staged": the caller then makes native's call, which also
  * gives native's error. Nothing is visible to anybody before the record is published. */
-#include <linux/stat.h>
 #include <string.h>
-#include <sys/statfs.h>
-#include <sys/xattr.h>
+#include <sys/single_threaded.h>
 #include "staging.h"
 #include "vr_fault.h"
 
-#define MOUNT_READONLY 1 /* ST_RDONLY, ST_SYNCHRONOUS of statfs.f_flags */
-#define MOUNT_SYNC 16
-#define FREE_MIN (64ull << 20) /* bytes that must be free beside the old version, or writing staged could fail where native would not */
-#define DIRECTORY_ODD (STATX_ATTR_COMPRESSED | STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND | STATX_ATTR_NODUMP | STATX_ATTR_ENCRYPTED)
-#define FILE_ODD (DIRECTORY_ODD | STATX_ATTR_VERITY | STATX_ATTR_DAX)
-
 struct stage_slot stage_slots[STAGE_SLOTS];
 uint32_t stage_used HOT_BSS, stage_high HOT_BSS;
-static uint64_t made_for; /* board id ^ pid for which the staging directory is known to exist */
-
-/* What open learned about the target. */
-struct target {
-  const char *rel;
-  char *scratch; /* SHIM_PATH_MAX bytes */
-  uint32_t len, parent_len;
-  uint64_t path_hash, parent_hash;
-  uint64_t parent_dev, parent_ino;
-  struct statx old;
-  int present;
-};
 
 static uint64_t mtime_ns(const struct statx *st) { return (uint64_t)st->stx_mtime.tv_sec * 1000000000u + st->stx_mtime.tv_nsec; }
-static pid_t tid(void) { return (pid_t)vr_sys6(SYS_gettid, 0, 0, 0, 0, 0, 0); }
+/* Never in a vfork child. */
+static pid_t tid(void) { return __libc_single_threaded ? shim.pid : (pid_t)vr_sys6(SYS_gettid, 0, 0, 0, 0, 0, 0); }
 
 static int is_dead(uint32_t kind, uint32_t pid, uint64_t time) {
   return (kind == VR_BOARD_KIND_HELD || kind == VR_BOARD_KIND_OP) && !vr_owner_alive(pid, time);
@@ -64,99 +45,9 @@ static int staged_elsewhere(uint64_t path_hash, int but) {
   return 0;
 }
 
-static int no_default_acl(int fd) {
-  char link[32] = "/proc/self/fd/";
-  int at = 14, n = 0;
-  char digits[12];
-  for (unsigned v = (unsigned)fd; v || !n; v /= 10) digits[n++] = (char)('0' + v % 10);
-  while (n) link[at++] = digits[--n];
-  link[at] = 0;
-  long e = vr_sys6(SYS_getxattr, (long)link, (long)"system.posix_acl_default", 0, 0, 0, 0);
-  return e == -ENODATA || e == -EOPNOTSUPP;
-}
-
-/* The parent must be one in which a file moved in by rename is the file that would have been made there. */
-static int parent_ok(int root, int parent, struct target *t) {
-  struct statx st;
-  struct statfs fs;
-  if (vr_fstatx(parent, &st) || !S_ISDIR(st.stx_mode) || (st.stx_mode & (S_ISGID | S_ISVTX)) || (st.stx_attributes & DIRECTORY_ODD)) return 0;
-  t->parent_dev = vr_statx_dev(&st);
-  t->parent_ino = st.stx_ino;
-  if (t->parent_dev != shim.board.header->root_dev || !no_default_acl(parent)) return 0;
-  if (vr_sys6(SYS_fstatfs, root, (long)&fs, 0, 0, 0, 0) || (fs.f_flags & (MOUNT_READONLY | MOUNT_SYNC))) return 0;
-  uint64_t old = t->present ? t->old.stx_size : 0;
-  return (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize >= FREE_MIN + old;
-}
-
-/* An existing target: native's permission (and ETXTBSY, leases, append-only) by opening it without O_TRUNC. */
-static int old_ok(int parent, const char *base, int flags, struct target *t) {
-  const struct statx *o = &t->old;
-  if (!(flags & O_TRUNC) || !S_ISREG(o->stx_mode) || o->stx_nlink != 1 || o->stx_uid != shim.board.header->uid || (o->stx_mode & 07000) ||
-      (o->stx_attributes & FILE_ODD) || vr_statx_dev(o) != shim.board.header->root_dev)
-    return 0;
-  int fd = vr_openat(parent, base, (flags & O_ACCMODE) | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0);
-  if (fd < 0) return 0;
-  struct statx now;
-  int ok = vr_fstatx(fd, &now) == 0 && now.stx_ino == o->stx_ino && vr_sys6(SYS_flistxattr, fd, 0, 0, 0, 0, 0) == 0;
-  vr_close(fd);
-  return ok;
-}
-
-static int new_ok(int parent, int flags, mode_t mode) {
-  if (!(flags & O_CREAT) || (mode & 07000)) return 0;
-  return vr_sys6(SYS_faccessat2, parent, (long)".", 2 /* W_OK */ | 1 /* X_OK */, AT_EACCESS, 0, 0) == 0;
-}
-
-static int target_ok(int root, struct target *t, int flags, mode_t mode) {
-  char parent_path[VR_STAGE_PATH_MAX];
-  const char *base;
-  t->parent_len = vr_stage_split(t->rel, t->len, &base);
-  memcpy(parent_path, t->rel, t->parent_len);
-  parent_path[t->parent_len] = 0;
-  int parent = vr_openat2(root, t->parent_len ? parent_path : ".", O_PATH | O_DIRECTORY | O_CLOEXEC, VR_STAGE_RESOLVE);
-  if (parent < 0) return 0;
-  int e = vr_statx(parent, base, AT_SYMLINK_NOFOLLOW, &t->old);
-  t->present = e == 0;
-  int ok = (e == 0 || e == -ENOENT) && parent_ok(root, parent, t) && (t->present ? old_ok(parent, base, flags, t) : new_ok(parent, flags, mode));
-  vr_close(parent);
-  return ok;
-}
-
-/* Makes the directories of name (a staging path): 0700, ours, without setgid or an inherited default ACL. .vrift itself must be there. */
-static int make_directories(int root, const char *name) {
-  char part[VR_STAGE_NAME_MAX];
-  uint32_t len = (uint32_t)strlen(name);
-  for (uint32_t i = sizeof ".vrift/"; i < len; i++) {
-    if (name[i] != '/') continue;
-    memcpy(part, name, i);
-    part[i] = 0;
-    int e = vr_mkdirat(root, part, 0700);
-    if (e && e != -EEXIST) return 0;
-    int fd = vr_openat2(root, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC, VR_STAGE_RESOLVE);
-    if (fd < 0) return 0;
-    struct statx st;
-    int ok = vr_fstatx(fd, &st) == 0 && st.stx_uid == shim.board.header->uid && vr_statx_dev(&st) == shim.board.header->root_dev;
-    if (ok && (st.stx_mode & 07777) != 0700) ok = vr_sys6(SYS_fchmod, fd, 0700, 0, 0, 0, 0) == 0;
-    if (ok && !no_default_acl(fd)) ok = vr_sys6(SYS_fremovexattr, fd, (long)"system.posix_acl_default", 0, 0, 0, 0) == 0;
-    vr_close(fd);
-    if (!ok) return 0;
-  }
-  return 1;
-}
-
-static int open_root(void) {
-  int root = vr_openat(AT_FDCWD, shim.root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  struct statx st;
-  if (root >= 0 && (vr_fstatx(root, &st) || st.stx_ino != shim.board.header->root_ino || vr_statx_dev(&st) != shim.board.header->root_dev)) {
-    vr_close(root);
-    return -1;
-  }
-  return root;
-}
-
 /* The staging file takes the lowest descriptor, as native's open would: nothing else of ours is open when it is made. Returns it; name is
  * relative to the root. */
-static int create(const struct target *t, int flags, mode_t mode, const char *name) {
+static int create(const struct stage_target *t, int flags, mode_t mode, const char *name, uint64_t *ino) {
   char *path = t->scratch;
   if (shim.root_len + 2 + strlen(name) > SHIM_PATH_MAX) return -ENAMETOOLONG;
   memcpy(path, shim.root, shim.root_len);
@@ -172,6 +63,7 @@ static int create(const struct target *t, int flags, mode_t mode, const char *na
     if (ok && st.stx_gid != t->old.stx_gid) ok = vr_sys6(SYS_fchown, fd, -1, t->old.stx_gid, 0, 0, 0) == 0;
     if (ok && (t->old.stx_mode & 07777) != 0600) ok = vr_sys6(SYS_fchmod, fd, t->old.stx_mode & 07777, 0, 0, 0, 0) == 0;
   }
+  *ino = st.stx_ino;
   if (ok) return fd;
   vr_unlinkat(AT_FDCWD, path, 0);
   vr_close(fd);
@@ -179,7 +71,7 @@ static int create(const struct target *t, int flags, mode_t mode, const char *na
 }
 
 static void drop_file(const char *name, int fd) {
-  int root = open_root();
+  int root = stage_open_root();
   if (root >= 0) {
     vr_unlinkat(root, name, 0);
     vr_close(root);
@@ -214,7 +106,7 @@ static struct stage_slot *slot_claim(void) {
   return NULL;
 }
 
-static void fill(struct vr_staged *r, const struct target *t, uint64_t ino, uint64_t stamp, uint32_t number) {
+static void fill(struct vr_staged *r, const struct stage_target *t, uint64_t ino, uint64_t stamp, uint32_t number) {
   r->pid = (uint32_t)shim.pid;
   r->time = vr_boot_ns();
   r->path_hash = t->path_hash;
@@ -233,7 +125,7 @@ static void fill(struct vr_staged *r, const struct target *t, uint64_t ino, uint
 }
 
 /* Both records. 1: published. On 0 nothing is left on the board. */
-static int publish(struct stage_slot *slot, const struct target *t, uint64_t ino, uint64_t stamp, uint32_t number) {
+static int publish(struct stage_slot *slot, const struct stage_target *t, uint64_t ino, uint64_t stamp, uint32_t number) {
   struct vr_board *b = &shim.board;
   uint32_t state;
   int at = vr_staged_claim(b, (uint32_t)tid() % VR_BOARD_STAGED, &state);
@@ -259,6 +151,7 @@ static int publish(struct stage_slot *slot, const struct target *t, uint64_t ino
   slot->staged = (uint32_t)at;
   memcpy(&slot->record, &b->staged[at], sizeof slot->record);
   slot->record.state = vr_staged_publish(b, (uint32_t)at);
+  slot->from_memory = t->from_memory;
   slot->old_mtime = t->present ? (int64_t)mtime_ns(&t->old) : 0;
   /* Two that open the same path at once: each publishes, then looks; at least one sees the other, and steps back. */
   if (!staged_elsewhere(t->path_hash, at)) return 1;
@@ -267,40 +160,32 @@ static int publish(struct stage_slot *slot, const struct target *t, uint64_t ino
   return 0;
 }
 
-static int stage(struct target *t, int flags, mode_t mode) {
+static int stage(struct stage_target *t, int flags, mode_t mode) {
   const char *base;
   uint64_t seed = shim.board.header->hash_seed;
   t->path_hash = vr_hash64(t->rel, t->len, seed);
   t->parent_hash = vr_hash64(t->rel, vr_stage_split(t->rel, t->len, &base), seed);
   shim_stage_promote_rel(t->rel, (int)t->len);
   if (staged_elsewhere(t->path_hash, -1) || someone_writes(t->path_hash, 0)) return -1;
-  int root = open_root();
-  if (root < 0) return -1;
   char name[VR_STAGE_NAME_MAX];
-  uint64_t stamp = vr_boot_ns(), made = shim.board.header->board_id ^ (uint64_t)shim.pid;
-  uint32_t number = (uint32_t)root; /* the lowest free descriptor: the staging file's own number, unless another thread takes it */
+  uint64_t stamp = vr_boot_ns(), ino = 0;
+  uint32_t number = shim_fd_expected(); /* only a name: another thread, or a descriptor opened unseen, may make it another */
   vr_stage_name(shim.board.header->project_id, (uint32_t)shim.pid, number, stamp, name);
-  int ok = target_ok(root, t, flags, mode) && !(t->present && someone_writes(t->path_hash, t->old.stx_ino));
-  if (ok && __atomic_load_n(&made_for, __ATOMIC_RELAXED) != made) {
-    ok = make_directories(root, name);
-    if (ok) __atomic_store_n(&made_for, made, __ATOMIC_RELAXED);
-  }
-  vr_close(root);
+  int ok = stage_target_ok(t, flags, mode) && !(t->present && someone_writes(t->path_hash, t->old.stx_ino)) && stage_area_ready(name);
   struct stage_slot *slot = ok ? slot_claim() : NULL;
   if (!slot) return -1;
   VR_FAULT(open_claimed);
-  int fd = create(t, flags, mode, name);
-  if (fd == -ENOENT) __atomic_store_n(&made_for, 0, __ATOMIC_RELAXED); /* somebody removed the directory: made anew next time */
-  struct statx st;
+  int fd = create(t, flags, mode, name, &ino);
+  if (fd == -ENOENT) stage_area_gone(); /* made anew next time */
   if (fd >= 0) {
     VR_FAULT(open_created);
     drop_stale(fd);
     slot->board_id = shim.board.header->board_id;
     slot->fd = fd;
-    if (vr_fstatx(fd, &st) == 0 && publish(slot, t, st.stx_ino, stamp, number)) {
+    if (publish(slot, t, ino, stamp, number)) {
       VR_FAULT(open_published);
       __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
-      shim_fd_opened_staged(fd, (int)(slot - stage_slots), slot->held);
+      shim_fd_opened_staged(fd, (int)(slot - stage_slots), slot->held, ino);
       if (shim_fd_kind(fd) == SHIM_FD_STAGED) return fd;
       stage_slot_take(slot); /* no room in the table of descriptors: nobody would commit it */
       stage_record_free(slot);
@@ -318,7 +203,7 @@ int shim_stage_open(int dirfd, const char *path, int flags, mode_t mode) {
     return -1;
   }
   char resolved[SHIM_PATH_MAX], rel[VR_STAGE_PATH_MAX];
-  struct target t = {.rel = rel, .scratch = resolved};
+  struct stage_target t = {.rel = rel, .scratch = resolved};
   int len = shim_resolve(dirfd, path, resolved);
   int fd = -1;
   if (len > 0 && len < (int)sizeof rel && !shim_in_vfork_child() && stage_program_ok()) {

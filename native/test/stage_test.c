@@ -1,6 +1,6 @@
 /* Staging without the rest of the shim: a board in memory, a table of descriptors of twenty lines, and every branch of commit,
  * promotion and demotion, compared with what the same steps leave natively.
- * LINK: shim/staging.c shim/stage_policy.c shim/stage_commit.c shim/stage_demote.c shim/stage_promote.c */
+ * LINK: shim/staging.c shim/stage_area.c shim/stage_target.c shim/stage_policy.c shim/stage_commit.c shim/stage_demote.c shim/stage_promote.c */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,7 +31,9 @@ int shim_resolve(int dirfd, const char *path, char *rel) {
   strcpy(rel, path);
   return (int)strlen(path);
 }
-void shim_fd_opened_staged(int fd, int staged_index, int held_record) {
+uint32_t shim_fd_expected(void) { return 3; }
+void shim_fd_opened_staged(int fd, int staged_index, int held_record, uint64_t ino) {
+  (void)ino;
   staged_of[fd] = staged_index + 1;
   held_of[fd] = held_record + 1;
 }

@@ -236,7 +236,7 @@ static void table(void) {
   vr_intent_slot(&in, 3);
   close(fd), shim_fd_forget(fd);
   fd = open("t4", O_RDWR);
-  shim_fd_opened_staged(fd, 6, vr_mutation_begin(b, &in, VR_BOARD_KIND_HELD, 1, 1));
+  shim_fd_opened_staged(fd, 6, vr_mutation_begin(b, &in, VR_BOARD_KIND_HELD, 1, 1), 77);
   assert(shim_fd_kind(fd) == SHIM_FD_STAGED && shim_close(fd, real_close) == 0 && committed == 7 && live(0) == 0);
   fd = opened("t5");
   shim_fork_begin();

@@ -88,7 +88,7 @@ public final class BoardLayout {
           .u32("loads", "processes that mapped the board")
           .u32("verify_diffs", "differences found by VRIFT_VERIFY")
           .u32("faults", "shim faults")
-          .u32("reserved44", "zero")
+          .u32("stage_pool", "bit n: the empty directory free_<n> lies in the staging area; only a hint")
           .padTo(64)
           .array("stats", 8, STATS, "counters by StatReason")
           .padTo(4096)

@@ -305,6 +305,9 @@ public final class OrphanSweeper {
         removeEmpty(directory);
       }
       for (Path project : projectDirectories()) {
+        for (Path pooled : directoriesIn(project, "free_*")) { // given back by processes, for the next ones
+          removeEmpty(pooled);
+        }
         removeEmpty(project);
       }
       removeEmpty(root.resolve(".vrift").resolve("staging"));
