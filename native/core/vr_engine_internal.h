@@ -96,6 +96,7 @@ struct vr_engine {
   uint64_t watches;
   struct vr_queue verify, scan, changes;
   struct vr_settle *settles;
+  struct { uint8_t *base; size_t at; uint32_t off, pages; } huge; /* how far the VDir has been given huge pages; off: refused here */
   uint32_t settle_head, settle_count, settle_cap;
   uint32_t *pending; /* dirs read, waiting for a drain */
   uint32_t pending_count, pending_cap;
@@ -185,4 +186,6 @@ void vr_complete_drained(struct vr_engine *e);
 /* vr_engine_mounts.c */
 int vr_mounts_changed(struct vr_engine *e); /* 1: a mount at or below the root came or went */
 int vr_mounts_init(struct vr_engine *e);
+/* vr_engine_huge.c: one huge page, if there is one to be had. */
+void vr_engine_huge_some(struct vr_engine *e);
 #endif

@@ -1,5 +1,6 @@
 /* The files in /dev/shm: made whole, checked before use, published by one rename, never resized. */
 #include "vr_engine_internal.h"
+#include "vr_huge.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,8 +43,9 @@ int vr_shm_create(const char *kind, uint64_t id, uint64_t size, uint8_t **out) {
   }
   void *p = MAP_FAILED;
   if (r == 0) {
-    p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (p == MAP_FAILED) r = -errno;
+    long at = vr_map_shared(fd, size, PROT_READ | PROT_WRITE);
+    if (at < 0 && at > -4096) r = (int)at;
+    else p = (void *)at;
   }
   close(fd);
   if (r < 0) unlink(name);
@@ -63,9 +65,9 @@ int vr_shm_open(const char *name, int writable, uint64_t exact, uint8_t **out, u
                  (exact && (uint64_t)st.st_size != exact)))
     r = -EINVAL;
   if (r == 0) {
-    void *p = mmap(NULL, (size_t)st.st_size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-    if (p == MAP_FAILED) r = -errno;
-    else *out = p, *size = (uint64_t)st.st_size;
+    long at = vr_map_shared(fd, (size_t)st.st_size, writable ? PROT_READ | PROT_WRITE : PROT_READ);
+    if (at < 0 && at > -4096) r = (int)at;
+    else *out = (uint8_t *)at, *size = (uint64_t)st.st_size;
   }
   close(fd);
   return r;
@@ -176,7 +178,8 @@ int vr_engine_new_file(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
   uint64_t buckets = 1024;
   while (buckets * VR_BUCKET_ENTRIES / 2 < entries) buckets *= 2;
   bytes = (bytes + 4095) & ~4095ull;
-  uint64_t size = VR_INDEX_OFFSET + buckets * 64 + bytes;
+  uint64_t size = VR_INDEX_OFFSET + buckets * 64 + bytes, whole = (size + VR_HUGE_PAGE - 1) & ~(VR_HUGE_PAGE - 1);
+  if (whole <= e->limits.max_bytes) bytes += whole - size, size = whole; /* what is left over is room for entries */
   if (size > e->limits.max_bytes) return -EDQUOT;
   if (bytes / 16 >= VR_NONE - 1) return -EFBIG;
   uint64_t id = vr_random();

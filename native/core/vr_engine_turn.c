@@ -297,6 +297,7 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
     vr_scan_some(e, until);
     settling = vr_settle_due(e, until);
     if (!e->verify.count && !e->scan.count && !settling) {
+      vr_engine_huge_some(e);
       sweep(e);
       if (t0 >= e->patrol_due) {
         e->patrol_due = t0 + PATROL_NS;

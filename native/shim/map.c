@@ -7,6 +7,7 @@
 #include <sys/statfs.h>
 #include <time.h>
 #include "internal.h"
+#include "vr_huge.h"
 #include "raw.h"
 
 #define HEX 16
@@ -70,7 +71,8 @@ static void *map_file(const char *prefix, uint64_t id, int writable, void *at, s
   if (raw_fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0600 && st.st_uid == (uid_t)raw0(SYS_geteuid) &&
       st.st_size >= (off_t)VR_INDEX_OFFSET && (!want || (size_t)st.st_size == want)) {
     *size = (size_t)st.st_size;
-    p = raw_mmap(at, *size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | (at ? MAP_FIXED : 0), fd);
+    p = at ? raw_mmap(at, *size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_FIXED, fd)
+           : vr_map_shared(fd, *size, PROT_READ | (writable ? PROT_WRITE : 0));
   }
   raw_close(fd);
   return raw_failed(p) ? NULL : (void *)p;

@@ -26,7 +26,8 @@ public final class BoardLayout {
   public static final int STAGED = 1024;
   public static final int CLASSIFY_OFFSET = STAGED_OFFSET + STAGED * 1024;
   public static final int CLASSIFY = 64;
-  public static final int SIZE = CLASSIFY_OFFSET + 4096;
+  /** One huge page; what is left over is zero. */
+  public static final int SIZE = 2 << 20;
   /** The step of {@code ver}: odd, far from any sum of few powers of two, so that no single flipped bit undoes bumps. */
   public static final long BUMP = 0x9E3779B97F4A7C15L;
 
