@@ -121,7 +121,9 @@ public final class VdirDaemon {
             RunPaths.bytes(project.root()),
             (names, length) -> loop.ask(engine -> Engine.preload(engine, names, length)),
             IngestPolicy.BACKGROUND.withCopyLimit(project.config().get(Setting.CAS_MAX_FILE_BYTES)),
-            project.config().get(Setting.CAS_INGEST) != 0);
+            project.config().get(Setting.CAS_INGEST) != 0,
+            project.config().get(Setting.CAS_MAX_BYTES));
+    persistence.holdWhile(() -> sessions.open() > 0);
     FaultPoint.VDIR_STORES_BEGUN.hit();
     project.attach(persistence);
     loop.attach(persistence);
