@@ -19,6 +19,11 @@ public record IngestPolicy(boolean all, long copyLimit, long bytesPerSecond, lon
     return new IngestPolicy(all, bytes, bytesPerSecond, minimumAgeMs, quietMs, minimumFree, maxStore);
   }
 
+  /** The same with another reserve on the disk, in bytes. */
+  public IngestPolicy withMinimumFree(long bytes) {
+    return new IngestPolicy(all, copyLimit, bytesPerSecond, minimumAgeMs, quietMs, bytes, maxStore);
+  }
+
   /** The same with another limit for the whole store, in bytes. */
   public IngestPolicy withMaxStore(long bytes) {
     return new IngestPolicy(all, copyLimit, bytesPerSecond, minimumAgeMs, quietMs, minimumFree, bytes);

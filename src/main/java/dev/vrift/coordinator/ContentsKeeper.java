@@ -21,7 +21,8 @@ import java.util.concurrent.TimeUnit;
  * vriftd itself reads no project's files. One thread; nobody waits for it, and whatever fails here is tried again at the next look.
  */
 final class ContentsKeeper {
-  private static final long MINUTE_MS = 60_000;
+  private static final long SECOND_MS = 1_000;
+  private static final long MINUTE_MS = 60 * SECOND_MS;
   private static final long HOUR_MS = 60 * MINUTE_MS;
   /** A look that takes longer is ended; it goes on where it likes the next time. */
   private static final long LIMIT_MS = 10 * MINUTE_MS;
@@ -49,7 +50,7 @@ final class ContentsKeeper {
 
   /** Starts looking, unless the settings say never. */
   static ContentsKeeper start(String home, RunPaths run, UserDirs dirs, Registry registry, Config config) {
-    ContentsKeeper k = new ContentsKeeper(home, run, dirs, registry, config.get(Setting.CAS_KEEP_MINUTES) * MINUTE_MS);
+    ContentsKeeper k = new ContentsKeeper(home, run, dirs, registry, config.get(Setting.CAS_KEEP_SECONDS) * SECOND_MS);
     if (k.everyMs > 0) {
       k.thread.start();
     }

@@ -120,7 +120,8 @@ public final class VdirDaemon {
             project.id(),
             RunPaths.bytes(project.root()),
             (names, length) -> loop.ask(engine -> Engine.preload(engine, names, length)),
-            IngestPolicy.BACKGROUND.withCopyLimit(project.config().get(Setting.CAS_MAX_FILE_BYTES)),
+            IngestPolicy.BACKGROUND.withCopyLimit(project.config().get(Setting.CAS_MAX_FILE_BYTES))
+                .withMinimumFree(project.config().get(Setting.CAS_MIN_FREE_BYTES)),
             project.config().get(Setting.CAS_INGEST) != 0,
             project.config().get(Setting.CAS_MAX_BYTES));
     persistence.holdWhile(() -> sessions.open() > 0);
