@@ -66,6 +66,7 @@ public final class CasService implements AutoCloseable {
   private long usageRead = Long.MIN_VALUE / 2;
   private StoreUsage usage;
   private long storedAtUsage;
+  private volatile String stopped = "";
   private volatile boolean closed;
 
   /** As below, with no session ever. */
@@ -209,6 +210,12 @@ public final class CasService implements AutoCloseable {
 
   /** Why nothing more may be stored, or null. */
   private String noSpace(IngestPolicy p) {
+    String why = full(p);
+    stopped = why == null ? "" : why;
+    return why;
+  }
+
+  private String full(IngestPolicy p) {
     long[] space = store.space();
     if (space != null && space[0] < p.minimumFree()) {
       return "less than " + (p.minimumFree() >> 20) + " MiB are free in " + store.dir();
@@ -222,6 +229,11 @@ public final class CasService implements AutoCloseable {
     long size = usage == null ? 0 : usage.bytes() + ingest.storedBytes() - storedAtUsage;
     return size < p.maxStore() ? null
         : "the store has reached its limit of " + (p.maxStore() >> 20) + " MiB (cas.max_bytes); what is not referenced goes by itself, or now with: vrift gc --run";
+  }
+
+  /** Why the last look found no room for more, or "". Any thread. */
+  public String stopped() {
+    return stopped;
   }
 
   private boolean referencesGood() {

@@ -251,6 +251,13 @@ public final class Persistence implements AutoCloseable {
     out.end().field("contents", casState);
   }
 
+  /** Why nothing is kept in the store at the moment, or "". Any thread. */
+  public String contentsProblem() {
+    CasService c = cas;
+    String state = casState;
+    return c != null ? c.stopped() : state.startsWith("unavailable") ? state : "";
+  }
+
   /** While {@code open} holds, what the project ingested stays in the store. Any thread. */
   public void holdWhile(BooleanSupplier open) {
     session = open;

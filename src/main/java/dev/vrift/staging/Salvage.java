@@ -89,6 +89,15 @@ public final class Salvage {
     return dropped;
   }
 
+  /** Deletes what was salvaged before {@code time} (ms since the epoch). Returns how many files went. */
+  public int dropOlderThan(long time) throws IOException {
+    int n = 0;
+    for (Item item : list()) {
+      n += item.time() < time && drop(item.name()) ? 1 : 0;
+    }
+    return n;
+  }
+
   /** Deletes one file by its name in {@link #list}. False: there is none of that name. */
   public boolean drop(String name) throws IOException {
     return Files.deleteIfExists(checked(name));
