@@ -4,8 +4,10 @@ import dev.vrift.cas.CasException;
 import dev.vrift.cas.CasStat;
 import dev.vrift.cas.CollectionPolicy;
 import dev.vrift.cas.CollectionReport;
+import dev.vrift.cas.Digest;
 import dev.vrift.cas.Verifier;
 import dev.vrift.cas.VerifyReport;
+import dev.vrift.cas.VerifyingReader;
 import dev.vrift.health.DaemonProbe;
 import dev.vrift.layout.Opcode;
 import dev.vrift.platform.FileCalls;
@@ -22,17 +24,23 @@ final class CasCommand {
   private static final int PING_MS = 1_000;
   private static final int START_MS = 3_000;
   private static final int LOOK_MS = 50;
-  /** The keeper reads at most this much a second, and this many blobs at a time. */
+  /** The keeper reads at most this much a second; a part of the blobs at a time, within these bounds. */
   private static final long KEEPER_BYTES_PER_SECOND = 32 << 20;
   private static final double KEEPER_PART = 0.05;
+  private static final double KEEPER_LEAST = 200;
   private static final long KEEPER_MOST = 5_000;
   private static final int PERCENT = 100;
+  /** The heap is small. */
+  private static final int GET_MAX = 16 << 20;
 
   private CasCommand() {}
 
   static int run(Place place, List<String> words) throws Failure, InterruptedException {
-    Arguments a = Arguments.parse("cas", words, 1, "--json", "--all", "--sample=");
-    String what = a.first("cas", "ingest, stat or verify");
+    Arguments a = Arguments.parse("cas", words, 2, "--json", "--all", "--sample=");
+    String what = a.first("cas", "ingest, stat, verify or get");
+    if (a.rest().size() != (what.equals("get") ? 2 : 1)) {
+      throw Failure.usage(what.equals("get") ? "cas get needs a digest" : "cas " + what + " takes no other word", "cas");
+    }
     if (a.has("--all") && !what.equals("ingest")) {
       throw Failure.usage("--all belongs to ingest", "cas");
     }
@@ -46,6 +54,7 @@ final class CasCommand {
             case "ingest" -> ingest(place, a.has("--all"));
             case "stat" -> stat(place);
             case "verify" -> ContentReports.json(verify(Store.open(place), a.value("--sample=")));
+            case "get" -> get(Store.open(place), a.rest().get(1));
             case "keep" -> keep(Store.open(place));
             default -> throw Failure.usage("cas cannot '" + what + "'", "cas");
           };
@@ -71,7 +80,7 @@ final class CasCommand {
 
   private static String stat(Place place) throws Failure, CasException {
     Store s = Store.open(place);
-    return ContentReports.json(CasStat.of(s.store()), s.limit());
+    return ContentReports.json(CasStat.of(s.store()), s.limit(), s.hot());
   }
 
   private static VerifyReport verify(Store s, String sample) throws Failure, CasException {
@@ -92,6 +101,21 @@ final class CasCommand {
     return new Verifier(s.store(), Long.MAX_VALUE).verify(part, most, sample == null);
   }
 
+  /** Writes one content to standard output; a damaged or missing one is first stored again from whoever has it. */
+  private static String get(Store s, String name) throws Failure, CasException {
+    Digest d = Digest.parse(name.startsWith("sha256:") ? name.substring(name.indexOf(':') + 1) : name);
+    if (d == null) {
+      throw Failure.usage("'" + name + "' is not a digest (64 hexadecimal digits)", "cas");
+    }
+    byte[] content = new VerifyingReader(s.store(), s.hot()).readOrHeal(d, GET_MAX);
+    if (content == null) {
+      throw new Failure(Failure.NEGATIVE, "no content " + d + " of at most " + GET_MAX + " bytes is kept, and no project has it");
+    }
+    System.out.write(content, 0, content.length);
+    System.out.flush();
+    return null;
+  }
+
   /**
    * What vriftd starts in idle time: holds the limit, reads a part of the store, heals. Prints a line only if there was something to say. Not for
    * people, who have gc and verify.
@@ -104,7 +128,8 @@ final class CasCommand {
       CollectionReport r = s.collector().collect(new CollectionPolicy(limit / 10 * 9, 0, false));
       System.err.println("contents: over the limit of " + limit + " bytes, removed " + r.takenBlobs() + " (" + r.takenBytes() + " bytes) " + r.refused());
     }
-    VerifyReport v = new Verifier(s.store(), KEEPER_BYTES_PER_SECOND).verify(KEEPER_PART, KEEPER_MOST, true);
+    double part = Math.max(KEEPER_PART, KEEPER_LEAST / Math.max(1, looked.blobs()));
+    VerifyReport v = new Verifier(s.store(), KEEPER_BYTES_PER_SECOND).verify(part, KEEPER_MOST, true);
     if (!v.bad().isEmpty() || !v.missing().isEmpty() || !v.strays().isEmpty()) {
       System.err.println(
           "contents: " + v.bad().size() + " damaged, " + v.missing().size() + " missing, " + v.strays().size() + " strays; healed " + v.healed().size());

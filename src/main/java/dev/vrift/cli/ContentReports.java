@@ -2,6 +2,7 @@ package dev.vrift.cli;
 
 import dev.vrift.cas.CasStat;
 import dev.vrift.cas.CollectionReport;
+import dev.vrift.cas.HotTier;
 import dev.vrift.cas.VerifyReport;
 import dev.vrift.wire.Json;
 import java.util.List;
@@ -18,14 +19,14 @@ final class ContentReports {
     return new Json().object().field("schema_version", SCHEMA_VERSION);
   }
 
-  static String json(CasStat s, long limit) {
+  static String json(CasStat s, long limit, HotTier hot) {
     return start()
         .field("directory", s.directory()).field("blobs", s.blobs()).field("bytes", s.bytes()).field("disk_bytes", s.diskBytes())
         .field("limit_bytes", limit).field("over_limit", s.bytes() > limit)
         .field("quarantined", s.quarantined()).field("projects", s.projects()).field("logical_bytes", s.logicalBytes())
         .field("referenced_bytes", s.referencedBytes()).field("saved_bytes", s.savedBytes()).field("saved_across_projects", s.savedAcrossProjects())
         .field("unreferenced_bytes", s.unreferencedBytes()).field("free_bytes", s.freeBytes()).field("trashed", s.trashed()).field("pending", s.pending())
-        .field("damaged_references", s.damagedReferences())
+        .field("damaged_references", s.damagedReferences()).field("hot_tier", hot.state()).field("hot_bytes", hot.bytes())
         .end().toString();
   }
 

@@ -105,6 +105,7 @@ final class Help {
               vrift cas verify [--sample N|P%] [--json]
                                                   reads every blob (or N, or P percent of them) and compares it with its name; what is
                                                   damaged or missing is stored again from any project that has it
+              vrift cas get DIGEST                writes one content (up to 16 MiB) to standard output
 
               The store is shared by all your projects; equal contents are kept once. Secrets (keys, .env) are never kept. verify exits
               with 1 if something could not be healed: nobody has that content any more. docs/CONTENTS.md says more.

@@ -3,6 +3,7 @@ package dev.vrift.cli;
 import dev.vrift.cas.CasException;
 import dev.vrift.cas.Collector;
 import dev.vrift.cas.ContentStore;
+import dev.vrift.cas.HotTier;
 import dev.vrift.cas.StoreUsage;
 import dev.vrift.config.Config;
 import dev.vrift.config.Setting;
@@ -25,6 +26,10 @@ record Store(ContentStore store, Config config) {
 
   Collector collector() {
     return new Collector(store, config.get(Setting.CAS_GRACE_SECONDS) * MS_PER_SECOND);
+  }
+
+  HotTier hot() {
+    return HotTier.open(store, config.get(Setting.CAS_HOT), config.get(Setting.CAS_HOT_BYTES));
   }
 
   /** Bytes it may have. */
