@@ -59,6 +59,8 @@ public final class FileCalls {
 
   public static native int unlink(byte[] path);
 
+  public static native int mkdir(byte[] path, int mode);
+
   /** Sets the times of a file to now; a link is not followed. */
   public static native int touch(byte[] path);
 
