@@ -68,6 +68,20 @@ public final class HotTier {
     return state;
   }
 
+  /** Removes it if it is ours: when nothing of vrift is to be left. */
+  public static void remove() {
+    if (!Files.isDirectory(PLACE, LinkOption.NOFOLLOW_LINKS) || prepare(PLACE) != null) {
+      return;
+    }
+    HotTier tier = new HotTier(PLACE, 0, "off", true);
+    tier.write(() -> ContentStore.names(PLACE).forEach(name -> FileCalls.unlink(ContentStore.bytes(PLACE.resolve(name)))));
+    try {
+      Files.deleteIfExists(PLACE);
+    } catch (IOException e) {
+      return; // somebody uses it again
+    }
+  }
+
   /** Null if all is well. */
   private static String prepare(Path dir) {
     try {
