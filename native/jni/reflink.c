@@ -159,6 +159,20 @@ NATIVE(jint, unlink)(JNIEnv *env, jclass c, jbyteArray path) {
   if (rc) return rc;
   return unlink(p) ? -errno : 0;
 }
+NATIVE(jint, mkdir)(JNIEnv *env, jclass c, jbyteArray path, jint mode) {
+  (void)c;
+  char p[PATH_BYTES];
+  int rc = get_path(env, path, p);
+  if (rc) return rc;
+  return mkdir(p, (mode_t)mode) ? -errno : 0;
+}
+NATIVE(jint, touch)(JNIEnv *env, jclass c, jbyteArray path) {
+  (void)c;
+  char p[PATH_BYTES];
+  int rc = get_path(env, path, p);
+  if (rc) return rc;
+  return utimensat(AT_FDCWD, p, NULL, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+}
 /* Names in an open directory: for each a type byte (DT_*), then the name, then 0. Null on failure. "." and ".." left out. */
 NATIVE(jbyteArray, list)(JNIEnv *env, jclass c, jint fd) {
   (void)c;

@@ -36,6 +36,7 @@ static const char help[] =
     "  vrift logs [-f]            the daemons' logs\n"
     "  vrift config show          every setting, its value and where it comes from\n"
     "  vrift cas ingest|stat|verify      the store of contents\n"
+    "  vrift gc [--run]                  remove contents that no project needs\n"
     "  vrift salvage list|restore|drop   what was rolled back\n"
     "  vrift version\n"
     "\n"

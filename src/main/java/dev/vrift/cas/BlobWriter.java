@@ -17,10 +17,13 @@ final class BlobWriter {
   }
 
   private final ContentStore store;
+  private final PendingJournal journal;
   private boolean cloneWorks = true; // until it was tried
 
-  BlobWriter(ContentStore store) {
+  /** {@code journal}: told of each digest before it is published; null only where a reference exists already. */
+  BlobWriter(ContentStore store, PendingJournal journal) {
     this.store = store;
+    this.journal = journal;
   }
 
   /**
@@ -28,6 +31,11 @@ final class BlobWriter {
    * published. The temporary is gone in every case.
    */
   Stored store(int fd, long size, Condition unchanged) throws CasException {
+    return store(fd, size, null, unchanged);
+  }
+
+  /** The same, published only if the content is {@code only} (null: whatever it is). */
+  Stored store(int fd, long size, Digest only, Condition unchanged) throws CasException {
     Path temporary = store.newTemporary();
     int out = FileCalls.open(ContentStore.bytes(temporary), FileCalls.CREATE_NEW, ContentStore.TEMPORARY_MODE);
     if (out < 0) {
@@ -39,13 +47,16 @@ final class BlobWriter {
       cloneWorks &= cloned || size == 0; // asked once
       Digest digest = cloned ? hashFromStart(out) : copy(fd, out, size);
       FileStat made = FileCalls.stat(out, null, new int[1]);
-      if (digest == null || made == null || made.size() != size || !unchanged.holds()) {
+      if (digest == null || made == null || made.size() != size || only != null && !only.equals(digest) || !unchanged.holds()) {
         return null;
       }
       FaultPoint.BLOB_COPIED.hit();
       int rc = FileCalls.chmod(out, ContentStore.BLOB_MODE);
       if (rc != 0) {
         throw new CasException(temporary.toString(), rc);
+      }
+      if (journal != null) {
+        journal.add(digest);
       }
       FaultPoint.BLOB_SEALED.hit();
       published = true;

@@ -2,19 +2,16 @@ package dev.vrift.cas;
 
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
-import java.nio.file.Path;
+import java.io.IOException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.EnumMap;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
-import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 
 /**
  * One project's dealings with the content store: ingest of what became quiet on a thread of its own at idle priority, and the runs that a command asks for.
@@ -27,11 +24,14 @@ public final class CasService implements AutoCloseable {
   private static final int AGAIN_MAX = 20_000;
   static final long CLOSE_WAIT_MS = 2000;
   private static final long TICK_MS = 500;
+  /** Between looks whether the session has ended that holds what was ingested, ms. */
+  private static final long HELD_TICK_MS = 5_000;
   /** While the project never becomes quiet, a path is looked at after this long all the same, ms. */
   private static final long IMPATIENT_MS = 60_000;
   /** Background work rests this many times as long as it worked. */
   private static final int REST_FACTOR = 4;
   private static final long REST_MIN_MS = 10;
+  private static final long USAGE_MS = 10_000;
   private static final int PATH_MAX = 4095;
   private static final int DEPTH_MAX = 512;
 
@@ -51,7 +51,10 @@ public final class CasService implements AutoCloseable {
   private final ContentStore store;
   private final ContentIndex index;
   private final String projectId;
+  private final byte[] rootPath;
   private final IngestPolicy policy;
+  private final BooleanSupplier session;
+  private final PendingJournal journal;
   private final int root;
   private final long rootDevice;
   private final Ingest ingest;
@@ -60,10 +63,26 @@ public final class CasService implements AutoCloseable {
   private final Object running = new Object();
   private long lastChange;
   private long owedRestNs;
+  private long usageRead = Long.MIN_VALUE / 2;
+  private StoreUsage usage;
+  private long storedAtUsage;
+  private volatile String stopped = "";
   private volatile boolean closed;
 
-  /** {@code root}: bytes of the real root path. Throws if it cannot be opened. Starts the thread. */
+  /** As below, with no session ever. */
   public CasService(ContentStore store, ContentIndex index, String projectId, byte[] root, IngestPolicy policy) throws CasException {
+    this(store, index, projectId, root, policy, () -> false);
+  }
+
+  /**
+   * {@code root}: bytes of the real root path; {@code session}: is a command of the project running? Then what it ingested stays even if it is not
+   * referenced any more. Throws if the root cannot be opened. Starts the thread.
+   */
+  public CasService(ContentStore store, ContentIndex index, String projectId, byte[] root, IngestPolicy policy, BooleanSupplier session)
+      throws CasException {
+    this.rootPath = root.clone();
+    this.session = session;
+    this.journal = new PendingJournal(store, projectId);
     this.store = store;
     this.index = index;
     this.projectId = projectId;
@@ -83,7 +102,7 @@ public final class CasService implements AutoCloseable {
       throw new CasException("looking at the project's root and the store", 0);
     }
     this.rootDevice = st.dev();
-    this.ingest = new Ingest(store, index, this.root, mine.uid());
+    this.ingest = new Ingest(store, index, this.root, mine.uid(), journal);
     this.thread = new Thread(null, this::run, "vrift-ingest-" + projectId, 512 << 10);
     thread.setDaemon(true);
     thread.start();
@@ -109,12 +128,18 @@ public final class CasService implements AutoCloseable {
   private void run() {
     FileCalls.idlePriority();
     store.sweepTemporaries();
+    Collector.recoverIfIdle(store);
+    synchronized (running) {
+      if (!closed && (!referencesGood() || PendingJournal.left(store, projectId))) {
+        writeReferences(); // lost or damaged: until they are there, nobody collects
+      }
+    }
     boolean unwritten = false;
     try {
       while (!closed) {
         List<byte[]> quiet = takeQuiet();
         if (quiet.isEmpty()) {
-          if (unwritten) {
+          if (unwritten || !journal.isEmpty() && !session.getAsBoolean()) {
             synchronized (running) {
               writeReferences();
             }
@@ -137,7 +162,7 @@ public final class CasService implements AutoCloseable {
   private void idle() throws InterruptedException {
     synchronized (waiting) {
       if (!closed) {
-        waiting.wait(waiting.isEmpty() ? 0 : TICK_MS);
+        waiting.wait(!waiting.isEmpty() ? TICK_MS : journal.isEmpty() ? 0 : HELD_TICK_MS);
       }
     }
   }
@@ -183,14 +208,48 @@ public final class CasService implements AutoCloseable {
     return outcome == Ingest.Outcome.STORED || outcome == Ingest.Outcome.ALREADY;
   }
 
+  /** Why nothing more may be stored, or null. */
   private String noSpace(IngestPolicy p) {
+    String why = full(p);
+    stopped = why == null ? "" : why;
+    return why;
+  }
+
+  private String full(IngestPolicy p) {
     long[] space = store.space();
-    return space != null && space[0] < p.minimumFree() ? "less than " + (p.minimumFree() >> 20) + " MiB are free in " + store.dir() : null;
+    if (space != null && space[0] < p.minimumFree()) {
+      return "less than " + (p.minimumFree() >> 20) + " MiB are free in " + store.dir();
+    }
+    long now = now();
+    if (now - usageRead > USAGE_MS) {
+      usageRead = now;
+      usage = StoreUsage.read(store);
+      storedAtUsage = ingest.storedBytes();
+    }
+    long size = usage == null ? 0 : usage.bytes() + ingest.storedBytes() - storedAtUsage;
+    return size < p.maxStore() ? null
+        : "the store has reached its limit of " + (p.maxStore() >> 20) + " MiB (cas.max_bytes); what is not referenced goes by itself, or now with: vrift gc --run";
+  }
+
+  /** Why the last look found no room for more, or "". Any thread. */
+  public String stopped() {
+    return stopped;
+  }
+
+  private boolean referencesGood() {
+    try {
+      return References.read(References.file(store, projectId), null) == References.State.GOOD;
+    } catch (IOException e) {
+      return false;
+    }
   }
 
   private void writeReferences() {
     try {
-      References.write(store, projectId, index);
+      References.write(store, projectId, rootPath, index);
+      if (!session.getAsBoolean()) {
+        journal.clear();
+      }
     } catch (CasException e) {
       dev.vrift.platform.Log.warn("cas: " + e.getMessage());
     }
@@ -311,65 +370,6 @@ public final class CasService implements AutoCloseable {
     return out;
   }
 
-  public CasStat stat() throws CasException {
-    return CasStat.of(store);
-  }
-
-  /** Reads up to {@code sample} blobs (all for {@link Integer#MAX_VALUE}), chosen at random, and heals what this project has. */
-  public VerifyReport verify(int sample) throws CasException {
-    synchronized (running) {
-      long start = now();
-      Set<Digest> bad = new HashSet<>();
-      long checked = check(sample, bad);
-      Set<Digest> missing = new HashSet<>();
-      List<byte[]> sources = new ArrayList<>();
-      index.forEach(
-          (path, stat, known) -> {
-            if (sources.size() < AGAIN_MAX && known.stored() && (bad.contains(known.digest()) || !store.seems(known.digest(), stat.size()))) {
-              sources.add(path);
-              if (!bad.contains(known.digest())) {
-                missing.add(known.digest());
-              }
-            }
-          });
-      for (byte[] path : sources) {
-        ingest.file(path, policy.everything());
-      }
-      Set<Digest> healed = new HashSet<>();
-      for (Set<Digest> set : List.of(bad, missing)) {
-        for (Digest d : set) {
-          if (store.verify(d, -1) == ContentStore.Health.GOOD) {
-            healed.add(d);
-          }
-        }
-      }
-      return new VerifyReport(checked, texts(bad), texts(missing), texts(healed), now() - start);
-    }
-  }
-
-  /** Shard by shard in random order, so that a sample differs each time and memory stays small. Number of blobs read. */
-  private long check(int sample, Set<Digest> bad) throws CasException {
-    List<String> shards = store.shards();
-    Collections.shuffle(shards, new Random());
-    long checked = 0;
-    for (String shard : shards) {
-      for (Digest d : store.digests(shard)) {
-        if (checked >= sample || closed || bad.size() >= AGAIN_MAX) {
-          return checked;
-        }
-        checked++;
-        if (store.verify(d, -1) == ContentStore.Health.BAD) {
-          bad.add(d);
-        }
-      }
-    }
-    return checked;
-  }
-
-  private static List<String> texts(Set<Digest> set) {
-    return set.stream().map(Digest::toString).sorted().toList();
-  }
-
   /** The project is forgotten: its references go, its blobs stay for others and for the collection of garbage. */
   public void forget() {
     References.remove(store, projectId);
@@ -389,6 +389,7 @@ public final class CasService implements AutoCloseable {
       Thread.currentThread().interrupt();
     }
     synchronized (running) {
+      journal.close();
       FileCalls.close(root);
     }
   }

@@ -3,8 +3,6 @@ package dev.vrift.cas;
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -24,10 +22,13 @@ import java.util.Map;
  * @param savedBytes the difference
  * @param savedAcrossProjects the part of it that is due to contents in more than one project
  * @param unreferencedBytes bytes of blobs no project names
+ * @param trashed blobs on their way out
+ * @param pending digests that are being published, or were since their project's references were written
+ * @param damagedReferences projects whose references do not check: nothing is collected until they are written anew
  */
 public record CasStat(
     String directory, long blobs, long bytes, long diskBytes, long quarantined, long projects, long logicalBytes, long referencedBytes, long savedBytes,
-    long savedAcrossProjects, long unreferencedBytes, long freeBytes) {
+    long savedAcrossProjects, long unreferencedBytes, long freeBytes, long trashed, long pending, long damagedReferences) {
 
   /** Contents looked at in one pass: the daemon's heap is small, so many contents take several passes over the references. */
   private static final int PER_PASS = 65_536;
@@ -37,10 +38,7 @@ public record CasStat(
   public static CasStat of(ContentStore store) throws CasException {
     try {
       List<Path> references = References.good(store);
-      long records = 0;
-      for (Path p : references) {
-        records += References.count(p);
-      }
+      long records = Ledger.sizeHint(store);
       int passes = 1;
       while (passes < MAX_PASSES && records / passes > PER_PASS) {
         passes *= 2;
@@ -50,9 +48,17 @@ public record CasStat(
         sums.pass(store, references, pass, passes);
       }
       long[] space = store.space();
+      long[] pending = new long[1];
+      for (String name : ContentStore.names(store.references())) {
+        if (name.contains(PendingJournal.MARK)) {
+          PendingJournal.read(store.references().resolve(name), d -> pending[0]++);
+        }
+      }
+      long damaged = References.projects(store).size() - references.size();
       return new CasStat(
           store.dir().toString(), sums.blobs, sums.bytes, sums.disk, ContentStore.names(store.quarantined()).size(), references.size(), sums.logical,
-          sums.unique, sums.logical - sums.unique, sums.perProject - sums.unique, sums.unreferenced, space == null ? -1 : space[0]);
+          sums.unique, sums.logical - sums.unique, sums.perProject - sums.unique, sums.unreferenced, space == null ? -1 : space[0],
+          ContentStore.names(store.trash()).size(), pending[0], damaged);
     } catch (IOException e) {
       throw new CasException("reading the references failed (" + e + "); ask again", 0);
     }
@@ -77,12 +83,12 @@ public record CasStat(
       Map<Long, Seen> seen = new HashMap<>();
       for (int i = 0; i < references.size(); i++) {
         int project = i + 1;
-        References.forEach(
+        References.read(
             references.get(i),
-            (prefix, first, size) -> {
-              if (first % passes == pass) {
+            (digest, size, path) -> {
+              if ((digest[0] & 0xFF) % passes == pass) {
                 logical += size;
-                Seen s = seen.computeIfAbsent(prefix, k -> new Seen());
+                Seen s = seen.computeIfAbsent(Ledger.prefix(digest), k -> new Seen());
                 unique += s.project == 0 ? size : 0;
                 perProject += s.project == project ? 0 : size;
                 s.project = project;
@@ -108,8 +114,7 @@ public record CasStat(
             blobs++;
             bytes += st.size();
             disk += st.blocks() * 512;
-            long prefix = ByteBuffer.wrap(d.bytes()).order(ByteOrder.LITTLE_ENDIAN).getLong();
-            unreferenced += seen.containsKey(prefix) ? 0 : st.size();
+            unreferenced += seen.containsKey(Ledger.prefix(d.bytes())) ? 0 : st.size();
           }
         }
       }

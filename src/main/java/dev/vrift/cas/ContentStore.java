@@ -23,8 +23,10 @@ import java.util.concurrent.atomic.AtomicLong;
 public final class ContentStore {
   static final int BLOB_MODE = 0400;
   static final int TEMPORARY_MODE = 0600;
-  /** A temporary whose maker is dead, or older than this, is removed; milliseconds. */
+  /** A temporary not written to for this long is removed, whoever made it; milliseconds. */
   static final long TEMPORARY_MAX_AGE_MS = 3_600_000;
+  /** The same when its maker is not to be seen: it may live in another pid namespace. */
+  static final long TEMPORARY_DEAD_AGE_MS = 60_000;
   private static final int ELOOP = -40;
   private static final int EACCES = -13;
   private static final AtomicLong COUNTER = new AtomicLong();
@@ -42,7 +44,7 @@ public final class ContentStore {
     ContentStore store = new ContentStore(dir);
     try {
       Files.createDirectories(dir.getParent());
-      for (Path p : List.of(dir, store.blobs, store.temporaries(), store.quarantined(), store.references())) {
+      for (Path p : List.of(dir, store.blobs, store.temporaries(), store.quarantined(), store.references(), store.trash())) {
         makePrivate(p);
       }
       Path tag = dir.resolve("CACHEDIR.TAG");
@@ -89,6 +91,16 @@ public final class ContentStore {
 
   Path references() {
     return dir.resolve("refs");
+  }
+
+  /** Blobs on their way out (docs/CONTENTS.md). */
+  Path trash() {
+    return dir.resolve("trash");
+  }
+
+  /** Locked by the one collector at work; ingest never looks at it. */
+  Path collectorLock() {
+    return dir.resolve("gc.lock");
   }
 
   Path path(Digest digest) {
@@ -166,6 +178,14 @@ public final class ContentStore {
     }
   }
 
+  /** Moves a file of any name out of the way of blobs. True: it is in quarantine. */
+  boolean quarantineStray(Path file) {
+    String name = file.getFileName().toString();
+    String safe = name.length() > 100 ? name.substring(0, 100) : name;
+    Path aside = quarantined().resolve("stray-" + safe + "." + ProcessHandle.current().pid() + "-" + COUNTER.incrementAndGet());
+    return FileCalls.rename(bytes(file), bytes(aside)) == 0;
+  }
+
   /** Moves a blob aside. {@code seen}: the file found bad, so that one healed meanwhile by another process is put back. */
   void quarantine(Digest digest, FileStat seen) {
     Path aside = quarantined().resolve(digest.hex() + "." + ProcessHandle.current().pid() + "-" + COUNTER.incrementAndGet());
@@ -196,6 +216,7 @@ public final class ContentStore {
         } else if (rc != FileCalls.EEXIST) {
           throw new CasException("publishing " + digest, rc);
         } else if (verify(digest, size) == Health.GOOD) {
+          FileCalls.touch(bytes(target));
           return false;
         }
       }
@@ -224,6 +245,19 @@ public final class ContentStore {
     return out;
   }
 
+  /** Names that are no blobs': in a shard (2 hex) or, for "", among the shards. */
+  List<Path> strays(String shard) {
+    Path in = shard.isEmpty() ? blobs : blobs.resolve(shard);
+    List<Path> out = new ArrayList<>();
+    for (String name : names(in)) {
+      boolean good = shard.isEmpty() ? Digest.parse(name + "0".repeat(2 * Digest.BYTES - 2)) != null && name.length() == 2 : Digest.parse(shard + name) != null;
+      if (!good) {
+        out.add(in.resolve(name));
+      }
+    }
+    return out;
+  }
+
   static List<String> names(Path p) {
     List<String> out = new ArrayList<>();
     int fd = FileCalls.open(bytes(p), FileCalls.DIRECTORY, 0);
@@ -245,8 +279,8 @@ public final class ContentStore {
       try {
         int dash = name.indexOf('-');
         boolean alive = dash > 0 && ProcessHandle.of(Long.parseLong(name.substring(0, dash))).isPresent();
-        boolean old = System.currentTimeMillis() - Files.getLastModifiedTime(p, LinkOption.NOFOLLOW_LINKS).toMillis() > TEMPORARY_MAX_AGE_MS;
-        if (!alive || old) {
+        long age = System.currentTimeMillis() - Files.getLastModifiedTime(p, LinkOption.NOFOLLOW_LINKS).toMillis();
+        if (age > (alive ? TEMPORARY_MAX_AGE_MS : TEMPORARY_DEAD_AGE_MS)) {
           removed += FileCalls.unlink(bytes(p)) == 0 ? 1 : 0;
         }
       } catch (IOException | NumberFormatException e) {

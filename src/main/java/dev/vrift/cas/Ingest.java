@@ -36,12 +36,12 @@ final class Ingest {
   /** For tests: runs after the source was read and before it is looked at again. */
   Runnable beforeSecondLook = () -> {};
 
-  Ingest(ContentStore store, ContentIndex index, int root, int uid) {
+  Ingest(ContentStore store, ContentIndex index, int root, int uid, PendingJournal journal) {
     this.store = store;
     this.index = index;
     this.root = root;
     this.uid = uid;
-    this.writer = new BlobWriter(store);
+    this.writer = new BlobWriter(store, journal);
   }
 
   long readBytes() {

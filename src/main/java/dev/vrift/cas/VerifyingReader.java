@@ -9,13 +9,38 @@ import java.security.MessageDigest;
 /** Reads blobs. Nobody gets a byte of a blob before all of it was found to be what its name says. Thread-safe. */
 public final class VerifyingReader {
   private final ContentStore store;
+  private final HotTier hot;
 
   public VerifyingReader(ContentStore store) {
+    this(store, null);
+  }
+
+  /** {@code hot}: copies in memory, looked at first; null for none. */
+  public VerifyingReader(ContentStore store, HotTier hot) {
     this.store = store;
+    this.hot = hot;
+  }
+
+  /**
+   * As {@link #read}; what is missing or bad is first stored again from any project that has it. For commands, not for daemons: other projects' files are
+   * read.
+   */
+  public byte[] readOrHeal(Digest digest, int limit) throws CasException {
+    byte[] content = read(digest, limit);
+    try {
+      boolean healed = content == null && new Healer(store).heal(java.util.Set.of(digest)).contains(digest);
+      return healed ? read(digest, limit) : content;
+    } catch (java.io.IOException e) {
+      throw new CasException("reading the references (" + e + ")", 0);
+    }
   }
 
   /** The content, or null if it is absent, bad (then quarantined) or longer than {@code limit} bytes. Throws when reading fails. */
   public byte[] read(Digest digest, int limit) throws CasException {
+    byte[] kept = hot == null ? null : hot.get(digest, limit);
+    if (kept != null) {
+      return kept;
+    }
     int fd = FileCalls.open(ContentStore.bytes(store.path(digest)), FileCalls.READ, 0);
     if (fd == FileCalls.ENOENT) {
       return null;
@@ -29,6 +54,8 @@ public final class VerifyingReader {
       byte[] content = st != null && st.isRegular() ? slurp(fd, digest, st.size()) : null;
       if (content == null) {
         store.quarantine(digest, st);
+      } else if (hot != null) {
+        hot.put(digest, content);
       }
       return content;
     } finally {
@@ -38,7 +65,7 @@ public final class VerifyingReader {
     }
   }
 
-  private static byte[] slurp(int fd, Digest digest, long size) throws CasException {
+  static byte[] slurp(int fd, Digest digest, long size) throws CasException {
     MessageDigest running = Digest.start();
     ByteArrayOutputStream out = new ByteArrayOutputStream((int) size);
     byte[] piece = new byte[FileCalls.PIECE];

@@ -49,6 +49,7 @@ public final class Cli {
       case "doctor" -> DoctorCommand.run(place, words);
       case "config" -> ConfigCommand.run(place, words);
       case "cas" -> CasCommand.run(place, words);
+      case "gc" -> GcCommand.run(place, words);
       case "salvage" -> SalvageCommand.run(place, words);
       default -> throw new IllegalStateException(command);
     };

@@ -101,10 +101,25 @@ final class Help {
               "cas",
               """
               vrift cas ingest [--all] [--json]   keeps the contents of this project's files; --all: large ones too
-              vrift cas stat [--json]             how much is kept, and how much sharing saves
-              vrift cas verify [--json]           reads every blob and compares it with its name
+              vrift cas stat [--json]             how much is kept, its limit, and what sharing saves within and across projects
+              vrift cas verify [--sample N|P%] [--json]
+                                                  reads every blob (or N, or P percent of them) and compares it with its name; what is
+                                                  damaged or missing is stored again from any project that has it
+              vrift cas get DIGEST                writes one content (up to 16 MiB) to standard output
 
-              The store is shared by all your projects; equal contents are kept once. Secrets (keys, .env) are never kept.
+              The store is shared by all your projects; equal contents are kept once. Secrets (keys, .env) are never kept. verify exits
+              with 1 if something could not be healed: nobody has that content any more. docs/CONTENTS.md says more.
+              """),
+          Map.entry(
+              "gc",
+              """
+              vrift gc [--max-size SIZE] [--older-than AGE] [--json]            says what would go
+              vrift gc --run [--max-size SIZE] [--older-than AGE] [--json]      and does it (--force is the same)
+
+              Removes contents that no project references: all of them, or the least recently used until the store is not larger than
+              SIZE (100M, 5G, bytes), or those not used for AGE (30m, 12h, 7d). What a project references, is storing now, or has stored
+              since a command of it that still runs began, is never taken. Builds may go on meanwhile. Without you it happens in idle
+              time when the store is larger than cas.max_bytes.
               """),
           Map.entry(
               "salvage",

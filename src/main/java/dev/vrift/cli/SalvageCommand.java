@@ -37,7 +37,7 @@ final class SalvageCommand {
     if (!json) {
       for (Salvage.Item i : items) {
         System.out.println(
-            i.name() + "\t" + i.kind() + "\t" + Human.bytes(i.bytes()) + "\t" + Instant.ofEpochMilli(i.time()) + "\t" + i.path());
+            i.name() + "\t" + i.kind() + "\t" + Human.bytes(i.bytes()) + "\t" + Instant.ofEpochMilli(i.time()) + "\t" + line(i.path()));
       }
       if (items.isEmpty()) {
         System.out.println("nothing was salvaged");
@@ -46,10 +46,15 @@ final class SalvageCommand {
     }
     Json out = new Json().object().field("schema_version", 1).key("items").array();
     for (Salvage.Item i : items) {
-      out.object().field("name", i.name()).field("path", i.path()).field("kind", i.kind()).field("pid", i.pid());
+      out.object().field("name", i.name()).field("path", i.path()).field("path_encoded", i.encoded()).field("kind", i.kind()).field("pid", i.pid());
       out.field("bytes", i.bytes()).field("time", Instant.ofEpochMilli(i.time()).toString()).field("restorable", i.restorable()).end();
     }
     System.out.println(out.end().end());
+  }
+
+  /** One line whatever is in it. */
+  private static String line(String text) {
+    return text.replaceAll("\\p{Cntrl}", "?");
   }
 
   private static String name(Arguments a, String verb) throws Failure {

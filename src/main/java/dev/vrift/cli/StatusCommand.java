@@ -124,5 +124,8 @@ final class StatusCommand {
           "  pid " + pid + ", " + p.get("entries") + " entries, generation " + p.get("generation") + ", staging "
               + Human.bytes(p.get("staging_bytes")));
     }
+    for (Object note : p.get("limits") instanceof List<?> l ? l : List.of()) {
+      System.out.println("  limit: " + note);
+    }
   }
 }

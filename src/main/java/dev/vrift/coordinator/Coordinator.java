@@ -104,7 +104,9 @@ public final class Coordinator {
     FaultPoint.COORDINATOR_READY.hit();
     c.adoptAll();
     FaultPoint.COORDINATOR_ADOPTED.hit();
+    ContentsKeeper contents = ContentsKeeper.start(home, run, dirs, registry, config);
     c.awaitEnd();
+    contents.stop();
     c.end(server);
     return 0;
   }

@@ -1,10 +1,12 @@
 package dev.vrift.health;
 
+import dev.vrift.cas.HotTier;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.platform.UserDirs;
 import java.io.IOException;
 import java.nio.file.DirectoryNotEmptyException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -59,6 +61,7 @@ public final class Leftovers {
     delete(dirs.logs().resolve(project.id() + ".log.1"));
     delete(dirs.cas().resolve("refs").resolve(project.id()));
     delete(dirs.cas().resolve("refs").resolve(project.id())); // what it refers to in the store of contents
+    removeJournals(dirs.cas().resolve("refs"), project.id());
     removeTree(Path.of(root, ".vrift", "staging"), failed);
     removeIfEmpty(run.projects());
     removeIfEmpty(dirs.state().resolve("projects"));
@@ -91,8 +94,18 @@ public final class Leftovers {
     delete(dirs.state().resolve("programs.v1"));
     removeIfEmpty(dirs.state());
     removeTree(dirs.cas(), failed);
+    HotTier.remove();
     removeIfEmpty(dirs.cache());
     return failed;
+  }
+
+  /** What a project was publishing: its references are gone, so are these. */
+  private static void removeJournals(Path references, String id) {
+    try (DirectoryStream<Path> all = Files.newDirectoryStream(references, id + ".pending.*")) {
+      all.forEach(Leftovers::delete);
+    } catch (IOException e) {
+      return; // there is no store
+    }
   }
 
   /** Removes a file or link; true if it was there and is gone. */

@@ -59,6 +59,11 @@ public final class FileCalls {
 
   public static native int unlink(byte[] path);
 
+  public static native int mkdir(byte[] path, int mode);
+
+  /** Sets the times of a file to now; a link is not followed. */
+  public static native int touch(byte[] path);
+
   private static native byte[] list(int fd);
 
   /** {@code out[0]} free, {@code out[1]} total bytes of the filesystem. */

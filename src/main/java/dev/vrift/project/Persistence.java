@@ -4,6 +4,7 @@ import dev.vrift.cas.CasException;
 import dev.vrift.cas.CasService;
 import dev.vrift.cas.ContentStore;
 import dev.vrift.cas.IngestPolicy;
+import dev.vrift.cas.StoreUsage;
 import dev.vrift.meta.LmdbMetaStore;
 import dev.vrift.meta.MetaBatch;
 import dev.vrift.meta.MetaException;
@@ -20,6 +21,7 @@ import dev.vrift.wire.WireException;
 import java.nio.file.Path;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 
 /**
  * What a daemon keeps beyond its life: the project's metadata (LMDB) and contents (the user's store). Everything is opened and written on a
@@ -53,9 +55,11 @@ public final class Persistence implements AutoCloseable {
   private final Names names;
   private final IngestPolicy policy;
   private final boolean background;
+  private final long maxStore;
   private final ArrayBlockingQueue<MetaBatch> inbox = new ArrayBlockingQueue<>(INBOX);
   private final Thread thread;
   private final long changes = MetaBatch.allocate(CHANGES_BYTES);
+  private volatile BooleanSupplier session = () -> false;
   private volatile boolean closing;
   private volatile MetaStore store;
   private volatile MetaWriter writer;
@@ -66,7 +70,8 @@ public final class Persistence implements AutoCloseable {
   private volatile long preloaded;
   private StoredContents contents;
 
-  private Persistence(Path stateDir, Path casDir, String id, byte[] root, Names names, IngestPolicy policy, boolean background) {
+  private Persistence(Path stateDir, Path casDir, String id, byte[] root, Names names, IngestPolicy policy, boolean background, long maxStore) {
+    this.maxStore = maxStore;
     this.policy = policy;
     this.background = background;
     this.stateDir = stateDir;
@@ -83,13 +88,13 @@ public final class Persistence implements AutoCloseable {
    * names} may be null.
    */
   public static Persistence start(Path stateDir, Path casDir, String id, byte[] root, Names names) {
-    return start(stateDir, casDir, id, root, names, IngestPolicy.BACKGROUND, true);
+    return start(stateDir, casDir, id, root, names, IngestPolicy.BACKGROUND, true, 0);
   }
 
-  /** {@code background}: contents are kept by themselves, as far as {@code policy} says; else only when a command asks. */
+  /** {@code background}: contents are kept by themselves, as far as {@code policy} says; else only when a command asks. {@code maxStore}: see StoreUsage. */
   public static Persistence start(
-      Path stateDir, Path casDir, String id, byte[] root, Names names, IngestPolicy policy, boolean background) {
-    Persistence p = new Persistence(stateDir, casDir, id, root, names, policy, background);
+      Path stateDir, Path casDir, String id, byte[] root, Names names, IngestPolicy policy, boolean background, long maxStore) {
+    Persistence p = new Persistence(stateDir, casDir, id, root, names, policy, background, maxStore);
     p.thread.start();
     return p;
   }
@@ -204,7 +209,8 @@ public final class Persistence implements AutoCloseable {
     }
     try {
       contents = new StoredContents(s, epoch);
-      cas = new CasService(ContentStore.open(casDir), contents, id, root, policy);
+      ContentStore content = ContentStore.open(casDir);
+      cas = new CasService(content, contents, id, root, policy.withMaxStore(StoreUsage.limit(content, maxStore)), () -> session.getAsBoolean());
       casState = "open";
     } catch (CasException | RuntimeException e) {
       casState = "unavailable: " + e.getMessage();
@@ -245,7 +251,19 @@ public final class Persistence implements AutoCloseable {
     out.end().field("contents", casState);
   }
 
-  /** The CAS request of the wire: command ingest (all=0/1), stat or verify (sample=N; all without). May take as long as it needs. */
+  /** Why nothing is kept in the store at the moment, or "". Any thread. */
+  public String contentsProblem() {
+    CasService c = cas;
+    String state = casState;
+    return c != null ? c.stopped() : state.startsWith("unavailable") ? state : "";
+  }
+
+  /** While {@code open} holds, what the project ingested stays in the store. Any thread. */
+  public void holdWhile(BooleanSupplier open) {
+    session = open;
+  }
+
+  /** The CAS request of the wire: command ingest (all=0/1). May take as long as it needs. */
   public Answer answer(Fields request) {
     CasService c = awaitCas();
     if (c == null) {
@@ -255,11 +273,9 @@ public final class Persistence implements AutoCloseable {
       String command = request.text("command");
       return switch (command == null ? "" : command) {
         case "ingest" -> Answer.json(CasReports.json(c.ingest(request.number("all", 0) != 0)));
-        case "stat" -> Answer.json(CasReports.json(c.stat()));
-        case "verify" -> Answer.json(CasReports.json(c.verify((int) Math.clamp(request.number("sample", Integer.MAX_VALUE), 0, Integer.MAX_VALUE))));
-        default -> Answer.error("malformed", "command is ingest, stat or verify");
+        default -> Answer.error("malformed", "the daemon's only command is ingest; the store itself is read by whoever asks about it");
       };
-    } catch (WireException | CasException e) {
+    } catch (WireException e) {
       return Answer.error("failed", e.getMessage());
     } catch (OutOfMemoryError e) {
       return Answer.error("failed", "the daemon's memory does not suffice for this report; nothing was changed");

@@ -18,11 +18,13 @@ final class Project {
   private final UserDirs dirs;
   private final long engine;
   private final Config config;
+  private final Limits limits;
   private final long started = Processes.monotonicMs();
   private volatile Persistence persistence;
 
   Project(String root, RunPaths run, UserDirs dirs, Config config, long engine) {
     this.config = config;
+    this.limits = new Limits(config);
     this.root = root;
     this.run = run;
     this.paths = run.of(root);
@@ -62,6 +64,16 @@ final class Project {
 
   Config config() {
     return config;
+  }
+
+  Limits limits() {
+    return limits;
+  }
+
+  /** Why contents are not kept, or "". */
+  String contentsProblem() {
+    Persistence p = persistence;
+    return p == null ? "" : p.contentsProblem();
   }
 
   /** CLOCK_MONOTONIC ms. */

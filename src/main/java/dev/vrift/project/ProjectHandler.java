@@ -139,6 +139,7 @@ final class ProjectHandler implements RequestHandler {
     out.field("drain", r.drain()).field("turns", loop.turns()).field("events", r.events()).field("verified", r.verified());
     out.field("overflows", r.overflows()).field("reaped", r.reaped()).field("escaped", r.escaped()).field("corrupt", r.corrupt());
     out.field("uptime_ms", Processes.monotonicMs() - project.started());
+    project.limits().describe(out, r, project.contentsProblem());
     project.describe(out);
     return out.end().toString();
   }

@@ -1,7 +1,5 @@
 package dev.vrift.project;
 
-import dev.vrift.config.Setting;
-import dev.vrift.platform.Log;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.staging.OrphanSweeper;
 import dev.vrift.staging.RolledBack;
@@ -11,17 +9,28 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.LongSupplier;
 
-/** The work of the project's {@link StagingKeeper}: sweeps, files that have been open for long, and the staging quota. On the keeper's thread. */
+/** The work of the project's {@link StagingKeeper}: sweeps, files that have been open for long, and the quotas of staging. On the keeper's thread. */
 final class Staging implements StagingKeeper.Sweep {
+  /** Our reason on the board, apart from those of programs that watch: it must not outlive a daemon that was killed. */
+  private static final int OURS = 1 << 16;
+
   private final long engine;
-  private final long quota;
+  private final Project project;
+  private final UserUsage usage;
   private final OrphanSweeper sweeper;
   private boolean full;
 
   private Staging(Project project) {
+    this.project = project;
     this.engine = project.engine();
-    this.quota = project.config().get(Setting.QUOTA_MAX_STAGING_BYTES);
+    this.usage = new UserUsage(project.run(), project.id());
     this.sweeper = new OrphanSweeper(Path.of(project.root()), RunPaths.bytes(project.root()), Engine.board(engine));
+    long[] counters = new long[Engine.COUNTERS];
+    Engine.counters(engine, counters);
+    int left = (int) (counters[Engine.NO_STAGE] / OURS);
+    if (left > 0) {
+      Engine.addNoStage(engine, -left * OURS); // of a predecessor
+    }
   }
 
   static StagingKeeper keeper(Project project) {
@@ -34,12 +43,14 @@ final class Staging implements StagingKeeper.Sweep {
     for (RolledBack r : sweeper.sweep()) {
       paths.add(RunPaths.bytes(r.path()));
     }
-    sweeper.boundSalvage();
-    boolean over = bytes.getAsLong() > quota;
+    long mine = bytes.getAsLong();
+    usage.publish(mine);
+    // What the dead left goes first: it may have what the living do not need.
+    sweeper.boundSalvage(Math.max(0, project.limits().stagingQuota() - mine));
+    boolean over = project.limits().pause(mine, usage.others());
     if (over != full) {
       full = over;
-      Engine.addNoStage(engine, over ? 1 : -1);
-      Log.info(over ? "the staging quota is used up: new outputs are written natively" : "below the staging quota again");
+      Engine.addNoStage(engine, over ? OURS : -OURS);
     }
     return paths;
   }
@@ -52,5 +63,9 @@ final class Staging implements StagingKeeper.Sweep {
   @Override
   public void end() {
     sweeper.removeEmptyDirectories();
+    if (full) {
+      full = false;
+      Engine.addNoStage(engine, -OURS); // the board outlives us: our reason must not
+    }
   }
 }

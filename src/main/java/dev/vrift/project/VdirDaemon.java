@@ -5,6 +5,7 @@ import dev.vrift.config.Config;
 import dev.vrift.config.Setting;
 import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Faults;
+import dev.vrift.health.ProjectReport;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -62,6 +63,7 @@ public final class VdirDaemon {
     try {
       return new VdirDaemon().serve(new RunPaths(Path.of(runDir)), root, readyFd);
     } catch (IOException | RuntimeException e) {
+      ProjectReport.failed(new RunPaths(Path.of(runDir)).of(root), e.getMessage());
       Log.error("vdir_d of ".concat(root).concat(" cannot serve; builds go on natively"), e);
       return EXIT_FAILED;
     }
@@ -88,7 +90,7 @@ public final class VdirDaemon {
     byte[] reason = new byte[256];
     long engine =
         Engine.open(
-            RunPaths.bytes(root), RunPaths.bytes(paths.map()), config.get(Setting.QUOTA_MAX_FILES), config.get(Setting.QUOTA_MAX_VDIR_BYTES),
+            RunPaths.bytes(root), RunPaths.bytes(paths.map()), config.get(Setting.QUOTA_MAX_FILES), vdirBytes(config, paths),
             watchBudget(), 0, reason);
     if (engine < 0 && engine > -4096) {
       throw new IOException(new String(reason, StandardCharsets.UTF_8).trim().concat(": ").concat(Sockets.message((int) engine)));
@@ -120,8 +122,11 @@ public final class VdirDaemon {
             project.id(),
             RunPaths.bytes(project.root()),
             (names, length) -> loop.ask(engine -> Engine.preload(engine, names, length)),
-            IngestPolicy.BACKGROUND.withCopyLimit(project.config().get(Setting.CAS_MAX_FILE_BYTES)),
-            project.config().get(Setting.CAS_INGEST) != 0);
+            IngestPolicy.BACKGROUND.withCopyLimit(project.config().get(Setting.CAS_MAX_FILE_BYTES))
+                .withMinimumFree(project.config().get(Setting.CAS_MIN_FREE_BYTES)),
+            project.config().get(Setting.CAS_INGEST) != 0,
+            project.config().get(Setting.CAS_MAX_BYTES));
+    persistence.holdWhile(() -> sessions.open() > 0);
     FaultPoint.VDIR_STORES_BEGUN.hit();
     project.attach(persistence);
     loop.attach(persistence);
@@ -135,6 +140,7 @@ public final class VdirDaemon {
       Processes.ready(readyFd);
     }
     FaultPoint.VDIR_READY.hit();
+    ProjectReport.failed(project.paths(), null);
     Log.info("serving ".concat(project.root()));
     Runtime.getRuntime().addShutdownHook(new Thread(this::stopAndWait, "shutdown"));
     ProgramWatch programs = new ProgramWatch(dirs.state(), project.engine(), loop, sessions);
@@ -170,6 +176,7 @@ public final class VdirDaemon {
   private void waitForEnd(Project project, ApplyLoop loop, Sessions sessions, StagingKeeper staging) {
     long idleExit = project.config().get(Setting.VDIR_IDLE_MINUTES) * MINUTE_MS;
     long next = 0;
+    long nextHealth = Processes.monotonicMs() + Limits.HEALTH_MS;
     synchronized (end) {
       while (!stopRequested && sessions.idleMs() < idleExit) {
         try {
@@ -181,6 +188,13 @@ public final class VdirDaemon {
           staging.look();
         }
         long now = Processes.monotonicMs();
+        if (now >= nextHealth) {
+          nextHealth = now + Limits.HEALTH_MS;
+          if (project.limits().roomAgain(loop.report(), project.contentsProblem())) {
+            Log.info("there is room again for what is known of files; the tree is read anew");
+            loop.ask(Engine::rebuild);
+          }
+        }
         if (loop.report().nativeWhy() == EngineReport.ROOT_MOVED) {
           // What lies at that path now, if anything, is another project: it gets a daemon of its own when it is used.
           Log.info("the project is no longer at ".concat(project.root()).concat("; ending"));
@@ -237,6 +251,13 @@ public final class VdirDaemon {
         return -1;
       }
     }
+  }
+
+  /** What this project's file may have: its own limit, within what the user's other projects leave, but never less than the least setting. */
+  private static long vdirBytes(Config config, RunPaths.Project paths) {
+    String mine = paths.shared().map(s -> s.vdirPath().getFileName().toString()).orElse(null);
+    long left = config.get(Setting.QUOTA_USER_VDIR_BYTES) - UserUsage.otherVdirs(Path.of("/dev/shm"), mine);
+    return Math.max(Setting.QUOTA_MAX_VDIR_BYTES.least(), Math.min(config.get(Setting.QUOTA_MAX_VDIR_BYTES), left));
   }
 
   /** Half of the user's watches over all projects; what others hold is found out by failing. */

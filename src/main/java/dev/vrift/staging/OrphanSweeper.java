@@ -30,6 +30,10 @@ public final class OrphanSweeper {
   /** A record claimed or damaged for this many sweeps belongs to nobody. */
   private static final int SWEEPS_UNTIL_FREED = 2;
 
+  /** Below this many free bytes, salvage makes room. */
+  private static final long DISK_RESERVE = 64L << 20;
+  private static final long PRESSED_KEEP_MS = 600_000;
+
   private final Path root;
   private final byte[] rootBytes;
   private final long board;
@@ -79,10 +83,19 @@ public final class OrphanSweeper {
     return rolledBack;
   }
 
-  /** Keeps the salvage area within its bounds; promotions add to it without a daemon. Call now and then, and at the end of a session. */
-  public void boundSalvage() {
+  /**
+   * Keeps the salvage area within its bounds and {@code room} bytes; promotions add to it without a daemon. When the disk has little left, what is older
+   * than ten minutes goes too. Call now and then, and at the end of a session.
+   */
+  public void boundSalvage(long room) {
     try {
-      salvage.bound(maxSalvageFiles, maxSalvageBytes);
+      salvage.bound(maxSalvageFiles, Math.min(maxSalvageBytes, room));
+      if (Files.getFileStore(root).getUsableSpace() < DISK_RESERVE) {
+        int gone = salvage.dropOlderThan(System.currentTimeMillis() - PRESSED_KEEP_MS);
+        if (gone > 0) {
+          Log.warn("the project's disk is nearly full: dropped " + gone + " salvaged files");
+        }
+      }
     } catch (IOException e) {
       Log.warn("salvage: " + e + "; not bounded this time");
     }

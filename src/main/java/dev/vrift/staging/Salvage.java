@@ -7,7 +7,6 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -24,9 +23,10 @@ public final class Salvage {
 
   /**
    * One salvaged file. {@code kind} is "old" (the version before a promotion) or "rolled-back"; {@code time} the file's last write, ms
-   * since the epoch; {@code restorable}: its whole path is known, so that {@link #restore} needs no place.
+   * since the epoch; {@code restorable}: its whole path is known, so that {@link #restore} needs no place. {@code path} is for people (bytes
+   * that are not UTF-8 are replaced); {@code encoded} has every byte, as {@code %XX} where it is not plain.
    */
-  public record Item(String name, String path, String kind, int pid, long bytes, long time, boolean restorable) {}
+  public record Item(String name, String path, String encoded, String kind, int pid, long bytes, long time, boolean restorable) {}
 
   private final Path root;
   private final Path directory;
@@ -66,7 +66,7 @@ public final class Salvage {
         return null;
       }
       String kind = parsed.old() ? "old" : "rolled-back";
-      return new Item(name, parsed.path(), kind, parsed.pid(), a.size(), a.lastModifiedTime().toMillis(), parsed.whole());
+      return new Item(name, parsed.path(), parsed.encoded(), kind, parsed.pid(), a.size(), a.lastModifiedTime().toMillis(), parsed.whole() && !parsed.secret());
     } catch (NoSuchFileException gone) {
       return null; /* dropped by somebody else meanwhile */
     }
@@ -89,6 +89,15 @@ public final class Salvage {
     return dropped;
   }
 
+  /** Deletes what was salvaged before {@code time} (ms since the epoch). Returns how many files went. */
+  public int dropOlderThan(long time) throws IOException {
+    int n = 0;
+    for (Item item : list()) {
+      n += item.time() < time && drop(item.name()) ? 1 : 0;
+    }
+    return n;
+  }
+
   /** Deletes one file by its name in {@link #list}. False: there is none of that name. */
   public boolean drop(String name) throws IOException {
     return Files.deleteIfExists(checked(name));
@@ -106,32 +115,19 @@ public final class Salvage {
   /**
    * Copies a salvaged file to {@code to}, or to its own path when {@code to} is null, and keeps the salvaged one. Mode and times go with
    * it; it appears whole. Throws {@link FileAlreadyExistsException} when something is there and {@code replace} is false, and
-   * {@link IOException} saying what to name when the path was too long to be kept.
+   * {@link IOException} saying what to name when the path was too long to be kept, or leads out of the project.
    */
   public Path restore(String name, Path to, boolean replace) throws IOException {
     Path from = checked(name);
     SalvageName parsed = SalvageName.parse(name);
+    if (parsed.secret()) {
+      throw new IOException(name + " looks like a secret; those are not kept, and are not restored");
+    }
     if (to == null && !parsed.whole()) {
       throw new IOException(
-          "the path of " + name + " was too long to be kept (it ends in " + parsed.path() + "); name the place: vrift salvage restore NAME PATH");
+          "the path of " + name + " was too long to be kept (it ends in " + parsed.path() + "); name the place: vrift salvage restore NAME --to FILE");
     }
-    Path target = to == null ? root.resolve(parsed.path()).normalize() : to;
-    if (to == null && !target.startsWith(root)) {
-      throw new IOException(name + " would be restored outside the project, to " + target + "; name the place: vrift salvage restore NAME PATH");
-    }
-    if (!replace && Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
-      throw new FileAlreadyExistsException(target.toString(), null, "it exists; vrift left it alone. Move it away, or pass --force");
-    }
-    Path parent = target.toAbsolutePath().getParent();
-    Files.createDirectories(parent);
-    Path beside = Files.createTempFile(parent, ".vrift-restore", ".tmp");
-    try {
-      Files.copy(from, beside, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.COPY_ATTRIBUTES);
-      Files.move(beside, target, StandardCopyOption.ATOMIC_MOVE);
-    } finally {
-      Files.deleteIfExists(beside);
-    }
-    return target;
+    return to == null ? SalvageRestore.beneath(root, from, parsed, replace) : SalvageRestore.to(from, to, replace);
   }
 
   private Path checked(String name) throws IOException {

@@ -1,8 +1,8 @@
 package dev.vrift.staging;
 
+import dev.vrift.cas.SecretNames;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
-import java.util.List;
 import java.util.Locale;
 
 /**
@@ -19,7 +19,6 @@ record SalvageName(String path, byte[] bytes, boolean whole, boolean old, int pi
   private static final int HASH_DIGITS = 16;
   private static final int MAX_DIGITS = 20;
   private static final int MAX_PID_DIGITS = 10;
-  private static final List<String> SECRET_ENDS = List.of(".pem", ".key", ".p12", ".pfx", ".jks", ".keystore", ".kdbx");
 
   /** Null for a name that is not ours: such files are never touched. */
   static SalvageName parse(String name) {
@@ -87,24 +86,37 @@ record SalvageName(String path, byte[] bytes, boolean whole, boolean old, int pi
   static String encodeNew(String path, long stamp, int pid) {
     StringBuilder out = new StringBuilder();
     for (byte b : path.getBytes(StandardCharsets.UTF_8)) {
-      char c = (char) (b & 0xFF);
-      boolean plain = c < 0x80 && (Character.isLetterOrDigit(c) || "._+-".indexOf(c) >= 0);
-      if (plain) {
-        out.append(c);
-      } else {
-        out.append('%').append(Character.toUpperCase(Character.forDigit(c >> 4, 16))).append(Character.toUpperCase(Character.forDigit(c & 15, 16)));
-      }
+      append(out, b);
     }
     return out.append('.').append(stamp).append('_').append(pid).append(".new").toString();
+  }
+
+  /** Every byte of the path as it stands in the name. */
+  String encoded() {
+    StringBuilder out = new StringBuilder();
+    for (byte b : bytes) {
+      append(out, b);
+    }
+    return out.toString();
+  }
+
+  private static void append(StringBuilder out, byte b) {
+    char c = (char) (b & 0xFF);
+    boolean plain = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || "._+-".indexOf(c) >= 0;
+    if (plain) {
+      out.append(c);
+    } else {
+      out.append('%').append(Character.toUpperCase(Character.forDigit(c >> 4, 16))).append(Character.toUpperCase(Character.forDigit(c & 15, 16)));
+    }
   }
 
   /** Keys and environments are never kept. Staging refuses them already; this is the second lock. */
   boolean secret() {
     String base = path.substring(path.lastIndexOf('/') + 1).toLowerCase(Locale.ROOT);
-    return base.startsWith(".env")
+    return SecretNames.matches(bytes)
         || base.startsWith("id_")
         || base.contains("secret")
         || base.contains("password")
-        || SECRET_ENDS.stream().anyMatch(base::endsWith);
+        || base.contains("private_key");
   }
 }

@@ -12,6 +12,9 @@ public record EngineReport(
   /** {@link #nativeWhy}: the root is not at its path any more. */
   public static final long ROOT_MOVED = 3;
 
+  /** {@link #nativeWhy}: there is no room for the VDir. */
+  public static final long SPACE = 5;
+
   private static final String[] WHY = {
     "", "this filesystem's changes cannot be watched exactly", "this mount moves access times at every read",
     "the project's root is no longer at its path", "the user's inotify watches are used up", "shared memory is full"

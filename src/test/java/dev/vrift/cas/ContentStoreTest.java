@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.MessageDigest;
 import java.util.ArrayList;
@@ -43,7 +44,7 @@ class ContentStoreTest {
     Files.write(source, content);
     int fd = dev.vrift.platform.FileCalls.open(ContentStore.bytes(source), dev.vrift.platform.FileCalls.READ, 0);
     try {
-      return new BlobWriter(store).store(fd, content.length, () -> true);
+      return new BlobWriter(store, null).store(fd, content.length, () -> true);
     } finally {
       dev.vrift.platform.FileCalls.close(fd);
       Files.delete(source);
@@ -151,6 +152,10 @@ class ContentStoreTest {
     Files.writeString(mine, "x");
     Files.writeString(store.temporaries().resolve("999999999-1-a.tmp"), "x");
     Files.writeString(store.temporaries().resolve("strange"), "x");
+    assertEquals(0, store.sweepTemporaries()); // their makers may live in another pid namespace
+    for (String name : List.of("999999999-1-a.tmp", "strange", mine.getFileName().toString())) {
+      Files.setLastModifiedTime(store.temporaries().resolve(name), FileTime.fromMillis(System.currentTimeMillis() - 61_000));
+    }
     assertEquals(2, store.sweepTemporaries());
     assertTrue(Files.exists(mine));
   }

@@ -104,10 +104,9 @@ class PersistenceTest {
         } else {
           assertTrue(report.contains("\"unchanged\":1,") && report.contains("\"read_bytes\":0"), report);
         }
-        String stat = new String(p.answer(new Fields().put("command", "stat")).payload(), StandardCharsets.UTF_8);
-        assertTrue(stat.contains("\"blobs\":1,") && stat.contains("\"projects\":1,") && stat.contains("\"logical_bytes\":12,"), stat);
-        String verify = new String(p.answer(new Fields().put("command", "verify")).payload(), StandardCharsets.UTF_8);
-        assertTrue(verify.contains("\"checked\":1,") && verify.contains("\"bad_count\":0"), verify);
+        assertEquals(dev.vrift.layout.Opcode.ERROR, p.answer(new Fields().put("command", "stat")).opcode());
+        dev.vrift.cas.CasStat stat = dev.vrift.cas.CasStat.of(dev.vrift.cas.ContentStore.open(temp.resolve("cas")));
+        assertEquals(List.of(1L, 1L, 12L, 0L), List.of(stat.blobs(), stat.projects(), stat.logicalBytes(), stat.pending()));
       }
     }
   }
