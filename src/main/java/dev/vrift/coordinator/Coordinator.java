@@ -30,6 +30,8 @@ public final class Coordinator {
   private static final long MINUTE_MS = 60_000;
   private static final long LOOK_MS = 60_000;
   static final int STOP_ALL_MS = 10_000;
+  /** Connections of one process: commands and daemons need one or two. */
+  private static final int OF_ONE_PEER = 32;
   private static final int EXIT_FAILED = 1;
   private static final int EAGAIN = 11;
 
@@ -88,13 +90,19 @@ public final class Coordinator {
       return EXIT_FAILED;
     }
     FaultPoint.COORDINATOR_LOCKED.hit();
+    if (Files.exists(run.stopped())) {
+      Log.info("vrift was stopped; the next `vrift run` starts it again");
+      return 0;
+    }
     UserDirs dirs = UserDirs.of(System.getenv());
-    Registry registry = new Registry(run, dirs, new VdirStarter(home, run, dirs));
+    CgroupPlaces places = CgroupPlaces.ours();
+    Base.settle(run, home, places);
+    Registry registry = new Registry(run, dirs, new VdirStarter(home, run, dirs), places);
     Config config = Config.load(Config.SYSTEM, dirs.config(), null, System.getenv(), List.of());
     config.problems().forEach(Log::warn);
     Coordinator c = new Coordinator(run, registry, config);
     Files.writeString(run.pid(), Processes.pid() + "\n");
-    UnixServer server = UnixServer.open("vriftd", RunPaths.bytes(run.socket()), new CoordinatorHandler(c, registry));
+    UnixServer server = UnixServer.open("vriftd", RunPaths.bytes(run.socket()), new CoordinatorHandler(c, registry), OF_ONE_PEER);
     Runtime.getRuntime().addShutdownHook(new Thread(() -> c.terminated(server), "terminated"));
     FaultPoint.COORDINATOR_LISTENING.hit();
     if (ready >= 0) {
@@ -104,6 +112,7 @@ public final class Coordinator {
     FaultPoint.COORDINATOR_READY.hit();
     c.adoptAll();
     FaultPoint.COORDINATOR_ADOPTED.hit();
+    new HealthLoop(run, registry, places).start();
     c.awaitEnd();
     c.end(server);
     return 0;

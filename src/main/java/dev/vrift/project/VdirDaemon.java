@@ -78,6 +78,11 @@ public final class VdirDaemon {
       return EXIT_TAKEN;
     }
     FaultPoint.VDIR_LOCKED.hit();
+    // After the lock: who stops marks first and then looks for holders of locks, so that one of us sees the other.
+    if (Files.exists(run.stopped()) || Files.exists(paths.stopped())) {
+      Log.info("vrift was stopped; not serving ".concat(root));
+      return EXIT_TAKEN;
+    }
     UserDirs dirs = UserDirs.of(System.getenv());
     Path state = dirs.project(paths.id());
     Files.createDirectories(state, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
