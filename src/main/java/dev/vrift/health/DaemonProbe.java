@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.util.function.IntPredicate;
 
 /** Questions to a daemon that may be dead, stopped or busy. Stateless; each call opens a connection of its own. */
 public final class DaemonProbe {
@@ -91,8 +92,18 @@ public final class DaemonProbe {
    * does not show it (another pid namespace), by the pid file.
    */
   public static int holderOf(RunPaths.Project project, String root) {
+    int pid = holder(project.lock(), p -> isDaemon(p, root));
+    return pid > 0 ? pid : daemonOf(project);
+  }
+
+  /** The {@code vriftd} that holds the lock of this runtime directory, listening or not, or 0. */
+  public static int coordinatorOf(RunPaths run) {
+    return holder(run.lock(), p -> isCoordinator(p, run));
+  }
+
+  private static int holder(Path lock, IntPredicate is) {
     try {
-      String inode = ":" + Files.getAttribute(project.lock(), "unix:ino", LinkOption.NOFOLLOW_LINKS) + " ";
+      String inode = ":" + Files.getAttribute(lock, "unix:ino", LinkOption.NOFOLLOW_LINKS) + " ";
       for (String line : Files.readAllLines(LOCKS, StandardCharsets.US_ASCII)) {
         int at = line.indexOf(inode);
         if (at < 0 || !line.contains(" FLOCK ")) {
@@ -100,14 +111,14 @@ public final class DaemonProbe {
         }
         String[] words = line.substring(0, at).split(" +");
         int pid = words.length > 2 ? Integer.parseInt(words[words.length - 2]) : 0;
-        if (pid > 0 && isDaemon(pid, root)) {
+        if (pid > 0 && is.test(pid)) {
           return pid;
         }
       }
     } catch (IOException | NumberFormatException e) {
-      return daemonOf(project);
+      return 0;
     }
-    return daemonOf(project);
+    return 0;
   }
 
   /** Whether the process is a {@code vdir_d} for this root. */

@@ -38,7 +38,10 @@ public final class DaemonStop {
 
   /** Stops vriftd, which stops every project's daemon first. True: there is none any more. */
   public static boolean coordinator(RunPaths run) {
-    int pid = whoAnswers(run.socket());
+    int pid = DaemonProbe.coordinatorOf(run);
+    if (pid == 0) {
+      pid = whoAnswers(run.socket());
+    }
     if (pid == 0) {
       pid = pidFile(run);
     }
