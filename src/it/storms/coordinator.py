@@ -252,8 +252,6 @@ def clock(n, seed):
         java = os.readlink(dist + "/lib/vrift/java")
         os.unlink(dist + "/lib/vrift/java")
         with open(dist + "/lib/vrift/java", "w") as f:
-            f.write("#!/bin/sh\nLD_PRELOAD=%s exec -a \"$0\" %s \"$@\"\n" % (so, java))
-        with open(dist + "/lib/vrift/java", "w") as f:
             f.write("#!/bin/bash\nexport LD_PRELOAD=%s\nexec %s \"$@\"\n" % (so, java))
         os.chmod(dist + "/lib/vrift/java", 0o755)
         w.vrift = dist + "/bin/vrift"

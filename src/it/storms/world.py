@@ -98,11 +98,11 @@ class World:
     def command(self, words, place, vrift=None):
         return subprocess.Popen([vrift or self.vrift, "run", "--"] + words, cwd=place, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def build(self, place, vrift=None):
+    def build(self, place, vrift=None, jobs=2):
         """An edit and a build; checks code, messages and every output. Seconds."""
         self.edit(place, self.random.sample(range(FILES), 4))
         start = time.monotonic()
-        p = self.command(["make", "-s", "-j2"], place, vrift)
+        p = self.command(["make", "-s", "-j%d" % jobs], place, vrift)
         self.started.append(p)
         try:
             out, err = p.communicate(timeout=BUILD_SECONDS)

@@ -6,6 +6,7 @@ import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.Leftovers;
 import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Faults;
+import dev.vrift.platform.LockName;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -28,7 +29,7 @@ import java.util.concurrent.TimeUnit;
  */
 public final class Coordinator {
   private static final long MINUTE_MS = 60_000;
-  private static final long LOOK_MS = 60_000;
+  private static final long LOOK_MS = 10_000;
   static final int STOP_ALL_MS = 10_000;
   /** Connections of one process: commands and daemons need one or two. */
   private static final int OF_ONE_PEER = 32;
@@ -42,8 +43,10 @@ public final class Coordinator {
   private final long idleMs;
   private volatile boolean stopProjects;
   private volatile boolean done;
+  private final LockName lock;
 
   private Coordinator(RunPaths run, Registry registry, Config config) {
+    this.lock = new LockName(run.lock());
     this.run = run;
     this.registry = registry;
     this.idleMs = config.get(Setting.VRIFTD_IDLE_MINUTES) * MINUTE_MS;
@@ -135,6 +138,10 @@ public final class Coordinator {
 
   private void awaitEnd() throws InterruptedException {
     while (!stop.await(LOOK_MS, TimeUnit.MILLISECONDS)) {
+      if (!lock.isOurs()) {
+        Log.warn(run.lock() + " was removed: another vriftd may come up; ending");
+        return;
+      }
       if (registry.emptyForMs() >= idleMs) {
         Log.info("no project for " + idleMs / MINUTE_MS + " minutes");
         return;
@@ -168,6 +175,9 @@ public final class Coordinator {
   }
 
   private void removeNames() {
+    if (!lock.isOurs()) {
+      return; // the names there are those of another
+    }
     Leftovers.delete(run.socket());
     Leftovers.delete(run.pid());
   }

@@ -3,10 +3,13 @@ package dev.vrift.coordinator;
 import dev.vrift.health.CgroupLeftovers;
 import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.Leftovers;
+import dev.vrift.health.OrphanedMemory;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.RunPaths;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -24,6 +27,7 @@ final class HealthLoop {
   private final CgroupPlaces places;
   private final Set<String> suspects = new HashSet<>();
   private final Set<String> emptyCgroups = new HashSet<>();
+  private final Set<Path> orphans = new HashSet<>();
 
   HealthLoop(RunPaths run, Registry registry, CgroupPlaces places) {
     this.run = run;
@@ -70,6 +74,23 @@ final class HealthLoop {
       }
     }
     sweepCgroups(supervised);
+    sweepMemory();
+  }
+
+  /** Files in /dev/shm of daemons that were killed while they replaced one. */
+  private void sweepMemory() {
+    Set<Path> before = Set.copyOf(orphans);
+    orphans.clear();
+    try {
+      for (Path f : OrphanedMemory.find(run, EVERY_MS)) {
+        orphans.add(f);
+        if (before.contains(f) && Leftovers.delete(f)) {
+          Log.warn("removed " + f + ", which belonged to no living daemon");
+        }
+      }
+    } catch (IOException e) {
+      Log.warn("/dev/shm cannot be read: " + e.getMessage());
+    }
   }
 
   /** Also those of other runtime directories: one that has been empty for a whole round has nobody who will fill it. */

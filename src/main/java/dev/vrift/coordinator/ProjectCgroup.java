@@ -112,6 +112,16 @@ final class ProjectCgroup {
     }
   }
 
+  /** A daemon that died before starts with a quarter of the usual weight: its trouble is not to be paid by others. Normal again when it serves. */
+  void weigh(boolean little) {
+    for (CgroupPlaces.Place p : made ? places.places() : List.<CgroupPlaces.Place>of()) {
+      if (p.controllers().contains("cpu")) {
+        String value = p.unified() ? (little ? "25" : "100") : little ? "256" : "1024";
+        set(p.dir().resolve(name), p.unified() ? "cpu.weight" : "cpu.shares", value, new ArrayList<>());
+      }
+    }
+  }
+
   /** Removes the directories. To be called when the daemon is dead; one that still has a process stays for the health loop. */
   void remove() {
     for (CgroupPlaces.Place p : places.places()) {

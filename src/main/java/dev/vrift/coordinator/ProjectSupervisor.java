@@ -402,6 +402,7 @@ final class ProjectSupervisor {
         starts++;
       }
       cgroup.enter(launched, limits());
+      cgroup.weigh(policy.recentDeaths() > 1);
       boolean ready = pidfd >= 0 && awaitReady(s.readyFd());
       Processes.close(s.readyFd());
       if (ready) {
@@ -464,6 +465,7 @@ final class ProjectSupervisor {
     if (!child) {
       cgroup.enter(who, limits());
     }
+    cgroup.weigh(false);
     synchronized (this) {
       pid = who;
       attempts++;

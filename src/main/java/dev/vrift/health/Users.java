@@ -25,6 +25,20 @@ final class Users {
     }
   }
 
+  /** Whether a process maps a file. True when /proc cannot be read. */
+  static boolean maps(Path file) {
+    try (DirectoryStream<Path> in = Files.newDirectoryStream(Path.of("/proc"), "[0-9]*")) {
+      for (Path p : in) {
+        if (contains(p.resolve("maps"), file.toString())) {
+          return true;
+        }
+      }
+      return false;
+    } catch (IOException e) {
+      return true;
+    }
+  }
+
   private static boolean contains(Path file, String text) {
     try {
       return new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1).contains(text);
