@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../src/it/storms"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../src/it/supervision"))
 from world import FRAME, MAGIC, OPCODES, PROTOCOL, Failed, World, send
 
 BUILDS = 16

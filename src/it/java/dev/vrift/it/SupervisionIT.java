@@ -10,7 +10,7 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Short slices of src/it/storms. `src/it/storms/run --full` runs the whole numbers. */
+/** Short slices of src/it/supervision. `src/it/supervision/run --full` runs the whole numbers. */
 class SupervisionIT {
   private static final int LIMIT_SECONDS = 300;
 
@@ -20,7 +20,7 @@ class SupervisionIT {
   void storms(String name) throws IOException, InterruptedException {
     Path dist = Path.of(System.getProperty("vrift.dist")).toAbsolutePath();
     Path log = dist.getParent().resolve("storms-" + name + ".log");
-    ProcessBuilder builder = new ProcessBuilder("src/it/storms/run", name).redirectErrorStream(true).redirectInput(Path.of("/dev/null").toFile()).redirectOutput(log.toFile());
+    ProcessBuilder builder = new ProcessBuilder("src/it/supervision/run", name).redirectErrorStream(true).redirectInput(Path.of("/dev/null").toFile()).redirectOutput(log.toFile());
     builder.environment().put("VRIFT", dist.resolve("bin/vrift").toString());
     Process p = builder.start();
     try {

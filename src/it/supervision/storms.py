@@ -21,7 +21,7 @@ STORMS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="src/it/storms/run")
+    parser = argparse.ArgumentParser(prog="src/it/supervision/run")
     parser.add_argument("--full", action="store_true", help="the whole numbers (hours)")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", metavar="FILE")

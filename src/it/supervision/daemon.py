@@ -13,7 +13,7 @@ CALL_MS, TREE_MS = 50, 250
 def tool(w):
     path = w.base + "/longest_call"
     if not os.path.exists(path):
-        subprocess.run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-o", path, REPOSITORY + "/src/it/storms/longest_call.c"], check=True)
+        subprocess.run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-o", path, REPOSITORY + "/src/it/supervision/longest_call.c"], check=True)
     return path
 
 
