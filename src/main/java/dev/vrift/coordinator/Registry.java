@@ -70,7 +70,7 @@ final class Registry {
     }
     if (project.root().isEmpty()) {
       Path file = project.dir().resolve("root");
-      Path temporary = project.dir().resolve("root.new");
+      Path temporary = project.dir().resolve("root." + Thread.currentThread().threadId() + ".new"); // requests come at the same time
       Files.write(temporary, root.getBytes(StandardCharsets.UTF_8));
       Files.move(temporary, file, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
     }
