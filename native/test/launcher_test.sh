@@ -138,6 +138,18 @@ XDG_STATE_HOME=$work/state2 "$v" status
 has "arguments of java" "$(tr '\n' ' ' <"$work/java.args")" "cli status --json"
 if grep -q -E 'JAVA_TOOL_OPTIONS|LD_PRELOAD' "$work/java.env"; then fail "java got LD_PRELOAD or JAVA_TOOL_OPTIONS"; fi
 
+# A coordinator that cannot start is tried again after 0.1 s, doubling, whoever asks: at 0, 0.1, 0.3, 0.7, 1.5 s
+rm -f "$work/java.args" "$work/run/vriftd.start"
+for _ in $(seq 20); do "$v" run true; done
+sleep 1.2
+n=$(grep -c '^vriftd$' "$work/java.args")
+{ [ "$n" -ge 1 ] && [ "$n" -le 7 ]; } || fail "20 commands started $n coordinators that fail"
+read -r starts failed _ <"$work/run/vriftd.start"; { [ "${starts:-0}" -ge 1 ] && [ "$starts" = "$failed" ]; } || fail "history of starts: $starts $failed"
+# What a daemon calls starts none while a stop is in force
+rm -f "$work/java.args" "$work/run/vriftd.start"; touch "$work/run/stopped"
+"$v" --ensure-coordinator; is "a stop is obeyed" "$? $([ -e "$work/java.args" ] && echo started)" "1 "
+rm -f "$work/run/stopped"
+
 # A daemon that is stopped, or accepts and says nothing, costs 50 ms once, and junk does no harm
 id=$(ls "$work/run/p" 2>/dev/null | head -n 1)
 id=$("$v" run -- env | sed -n 's/^VRIFT_PROJECT_RUN=.*\///p'); mkdir -p -m 700 "$work/run/p" "$work/run/p/$id"

@@ -88,6 +88,6 @@ def upgrades(n, seed):
         w.stop()
         if w.leftovers():
             raise Failed("left: %s" % w.leftovers())
-        return {"clients": CLIENTS, "commands": commands, "builds": builds, "errors": 0, "taken_over_max_s": max(taken)}
+        return {"clients": CLIENTS, "commands": commands, "builds": builds, "errors": 0, "after_install_max_s": max(taken)}
     finally:
         w.close()
