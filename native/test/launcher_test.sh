@@ -127,7 +127,7 @@ e=$("$v" run -- env); case $e in *"$copy"*) fail "the old copy is used for a new
 has "a new copy" "$e" "LD_PRELOAD=$work/run/lib/"
 mkdir "$work/exec"; if mount -t tmpfs -o noexec,mode=700 none "$work/exec" 2>/dev/null; then
   has "noexec run dir" "$(VRIFT_RUNTIME_DIR=$work/exec "$v" run -- env)" "LD_PRELOAD=$work/dist/lib/vrift/libvrift_shim.so"
-  sleep 0.3; umount "$work/exec" || umount -l "$work/exec"
+  sleep 0.3; umount "$work/exec" 2>/dev/null || umount -l "$work/exec"
 fi
 
 # Java is entered with a clean environment, and its exit code is ours
@@ -146,7 +146,8 @@ n=$(grep -c '^vriftd$' "$work/java.args")
 { [ "$n" -ge 1 ] && [ "$n" -le 7 ]; } || fail "20 commands started $n coordinators that fail"
 read -r starts failed _ <"$work/run/vriftd.start"; { [ "${starts:-0}" -ge 1 ] && [ "$starts" = "$failed" ]; } || fail "history of starts: $starts $failed"
 # What a daemon calls starts none while a stop is in force
-rm -f "$work/java.args" "$work/run/vriftd.start"; touch "$work/run/stopped"
+touch "$work/run/stopped"; sleep 0.5 # those that still wait see it
+rm -f "$work/java.args" "$work/run/vriftd.start"
 "$v" --ensure-coordinator; is "a stop is obeyed" "$? $([ -e "$work/java.args" ] && echo started)" "1 "
 rm -f "$work/run/stopped"
 
