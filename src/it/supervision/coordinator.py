@@ -19,7 +19,7 @@ def storm(name, n, seed, sig):
         pids = w.serve(*places)
         w.remember()
         builders = Builders(w, places)
-        back, complete, doubled = [], [], 0
+        back, complete, doubled, control = [], [], 0, 0
         for i in range(n):
             builders.check()
             old = w.until("a coordinator", w.coordinator, 60)
@@ -33,6 +33,10 @@ def storm(name, n, seed, sig):
                     lambda: all((w.status() or {}).get(p, {}).get("supervision", {}).get("state") == "running" for p in places), 30)
             back.append(answered - start)
             complete.append(time.monotonic() - answered)
+            if i % 10 == 0: # what a JVM of ours needs on this machine now, just to start and ask
+                begin = time.monotonic()
+                subprocess.run([w.vrift, "status", "--json"], cwd=w.base, env=w.env, stdin=subprocess.DEVNULL, capture_output=True)
+                control = max(control, time.monotonic() - begin)
             if len(w.daemons("vriftd")) != 1 and alive(old):
                 raise Failed("%s, seed %d, round %d: two coordinators" % (name, seed, i))
             found = w.daemons()
@@ -42,13 +46,13 @@ def storm(name, n, seed, sig):
             if new in found:
                 raise Failed("pid of a project")
         builds = builders.end()
-        if doubled or max(complete) > COMPLETE_SECONDS:
-            raise Failed("%s, seed %d: %d doubled daemons, registry complete after at most %.2f s" % (name, seed, doubled, max(complete)))
+        if doubled or max(complete) > max(COMPLETE_SECONDS, 3 * control):
+            raise Failed("%s, seed %d: %d doubled daemons, registry complete after at most %.2f s (a JVM needs %.2f s)" % (name, seed, doubled, max(complete), control))
         base = open("/proc/%d/cgroup" % w.coordinator()).read()
         if "vrift-" in base:
             raise Failed("the coordinator is in a project's cgroup: " + base)
         return {"builds": builds, "failed_builds": 0, "doubled_daemons": 0, "back_median_s": sorted(back)[len(back) // 2], "back_max_s": max(back),
-                "complete_max_s": max(complete)}
+                "complete_median_s": sorted(complete)[len(complete) // 2], "complete_max_s": max(complete), "control_s": control}
     finally:
         w.close()
 
