@@ -49,6 +49,17 @@ NATIVE(jint, signal)(JNIEnv *env, jclass c, jint pidfd, jint sig) {
   return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;
 }
 
+NATIVE(jint, killChild)(JNIEnv *env, jclass c, jint pid) {
+  (void)env, (void)c;
+  int status;
+  if (pid <= 0) return -EINVAL;
+  if (waitpid(pid, &status, WNOHANG) != 0) return errno == ECHILD ? -ECHILD : 0; /* not ours, or reaped just now */
+  if (kill(pid, SIGKILL) < 0) return -errno;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return 0;
+}
+
 /* Reads /proc/pid/stat and finds the text behind the command name, which may hold anything. NULL: no such process. */
 static const char *stat_fields(int pid, char *buf, size_t size) {
   char name[64];

@@ -28,7 +28,7 @@ static void start_for(struct places *p) {
   unlink(name);
   snprintf(name, sizeof name, "%s/stopped", p->project_run);
   unlink(name);
-  ensure_vriftd(p, now_ms() + START_MS); /* Java says what is wrong if it is not there */
+  ensure_vriftd(p, now_ms() + START_MS, STARTER_FOREGROUND); /* Java says what is wrong if it is not there */
 }
 
 int run_java(struct places *p, int argc, char **argv) {

@@ -68,13 +68,27 @@ int wire_field(const struct frame *f, const char *key, char *out, size_t size);
 /* Appends key=value\n, escaped. 0, or -1 when it does not fit. */
 int wire_put(char *payload, size_t size, const char *key, const char *value);
 
-/* start.c: the coordinator. */
-/* Detached process: starts vriftd if there is none, and asks it to open the project. Returns at once. */
-void open_in_background(const struct places *p);
+/* coordinator.c: is there one, does it answer, is it of this version; and starting it. */
+/* Who wants one: how long starts that went wrong are waited out depends on it. */
+enum starter { STARTER_FOREGROUND, STARTER_COMMAND, STARTER_DAEMON };
+/* Detached process: sees to it that there is a vriftd, and asks it to open the project. silent: the pid of a daemon that did not answer, or 0.
+ * Returns at once. */
+void open_in_background(const struct places *p, pid_t silent);
 /* In the foreground, without opening a project. 0: vriftd answers. */
-int ensure_vriftd(const struct places *p, int64_t deadline);
+int ensure_vriftd(const struct places *p, int64_t deadline, enum starter who);
+/* The same for a project's daemon (vrift --ensure-coordinator): from the base cgroup, with the shared back-off. Exit code. */
+int ensure_for_daemon(struct places *p);
+/* One look at two files: 1 if vriftd is dead, stopped (then *stopped) or of a version that ours has replaced. */
+int coordinator_needs_care(const struct places *p, int *stopped);
+/* 1: the process is stopped (SIGSTOP): it is not going to answer. */
+int is_stopped(pid_t pid);
 /* 1: `vrift stop` was typed: nothing is started until the next explicit command. */
 int is_stop_in_force(const struct places *p);
+/* start.c: how a JVM and vriftd are started. */
+/* Starts vriftd as a child in its own session. Read end of its ready pipe, or -errno. */
+int spawn_vriftd(const struct places *p);
+/* In a child: standard streams on /dev/null (or the log), every other descriptor closed but `ready`, default signals. */
+void become_plain(int log, int ready);
 /* argv of the JVM, up to and without the arguments of main. Returns the count. */
 #define JVM_ARGS 32
 int jvm_command(const struct places *p, const char *argv[JVM_ARGS], char (*store)[TEXT_MAX + 64]);
@@ -103,6 +117,9 @@ struct outcome {
 };
 /* Asks for the report, prints what was rolled back, closes. */
 void session_end(struct session *s, int verify, struct outcome *out);
+
+/* library.c: a copy of the library in RUN, made if need be; its path in out. 0, or -1: the installed one has to be used. */
+int library_copy(const struct places *p, const char *lib, char *out, size_t size);
 
 /* program.c: can the library be loaded into this program? */
 enum { PROGRAM_OK, PROGRAM_STATIC, PROGRAM_PRIVILEGED, PROGRAM_FOREIGN, PROGRAM_UNKNOWN };

@@ -110,6 +110,7 @@ int main(int argc, char **argv) {
     say("cannot find out where vrift is installed: /proc is not there");
     return EXIT_OURS;
   }
+  if (!strcmp(argv[1], "--ensure-coordinator")) return ensure_for_daemon(&p); /* what a project's daemon calls; not for people */
   if (!strcmp(argv[1], "help")) { /* help COMMAND is COMMAND --help */
     char *swapped[] = {argv[2], "--help", NULL};
     if (!strcmp(argv[2], "run")) return fputs(run_help, stdout), 0;

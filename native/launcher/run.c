@@ -46,16 +46,18 @@ static int exec_native(char **argv) {
 /* LD_PRELOAD with our library behind what the user has. The separators of LD_PRELOAD cannot be escaped: a library whose path has
  * one is reached through a link in RUN. 0, or -1: not possible (said). */
 static int set_preload(struct run *r, const struct places *p) {
-  char lib[TEXT_MAX + 32], link[TEXT_MAX + 32];
+  char lib[TEXT_MAX + 96], link[TEXT_MAX + 96];
   const char *user = getenv("LD_PRELOAD");
   snprintf(lib, sizeof lib, "%s/libvrift_shim.so", p->dist);
   if (access(lib, R_OK) < 0) {
     say("%s: %s; running natively. Install vrift again", lib, strerror(errno));
     return -1;
   }
-  if (strpbrk(lib, " :")) {
+  if (library_copy(p, lib, link, sizeof link) == 0) {
+    strcpy(lib, link);
+  } else if (strpbrk(lib, " :")) {
     snprintf(link, sizeof link, "%s/libvrift_shim.so", p->run);
-    char now[TEXT_MAX + 32] = "";
+    char now[TEXT_MAX + 96] = "";
     if (readlink(link, now, sizeof now - 1) < 0 || strcmp(now, lib)) {
       unlink(link);
       if (symlink(lib, link) < 0 && errno != EEXIST) link[0] = 0;
@@ -260,9 +262,11 @@ int run_command(struct places *p, char **argv) {
   int sfd = block_signals(&r);
   session_init(&r.session);
   session_first(&r.session, p, argv[0]);
-  if (r.session.fd < 0) {
+  int stopped = 0, care = coordinator_needs_care(p, &stopped), silent = r.session.fd >= 0 && r.session.state != SESSION_UP && is_stopped(r.session.daemon);
+  if (stopped && r.session.state != SESSION_UP) say("the coordinator (vriftd) is stopped; it is being replaced, running natively meanwhile");
+  if (r.session.fd < 0 || care || silent) {
     if (p->fresh && isatty(2)) say("first use of %s: getting to know it in the background, running natively meanwhile", p->root);
-    open_in_background(p);
+    open_in_background(p, silent ? r.session.daemon : 0);
     r.session.next_open = now_ms() + REOPEN_MS;
   }
   int error;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <unistd.h>
 #include "launcher.h"
 #include "vr_fault.h"
@@ -58,20 +57,6 @@ static int took(struct session *s, const struct frame *f) {
   return 0;
 }
 
-/* 1: the process is stopped (SIGSTOP): it is not going to answer. */
-static int is_stopped(pid_t pid) {
-  char name[64], text[512];
-  snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-  int fd = open(name, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  ssize_t n = read(fd, text, sizeof text - 1);
-  close(fd);
-  if (n <= 0) return 0;
-  text[n] = 0;
-  char *end = strrchr(text, ')');
-  return end && (end[1] == ' ') && (end[2] == 'T' || end[2] == 't');
-}
-
 void session_first(struct session *s, const struct places *p, const char *command) {
   int64_t deadline = now_ms() + ANSWER_MS;
   struct frame f;
@@ -105,14 +90,17 @@ void session_step(struct session *s, const struct places *p, const char *command
       }
     }
     if (r < 0) drop(s, RETRY_MS);
-    else if (s->state == SESSION_ASKED && now_ms() - s->since > SESSION_ANSWER_MS) drop(s, RETRY_MS);
+    else if (s->state == SESSION_ASKED && now_ms() - s->since > SESSION_ANSWER_MS) {
+      drop(s, RETRY_MS);
+      if (!is_stop_in_force(p)) open_in_background(p, s->daemon);
+    }
     return;
   }
   if (now_ms() < s->next_try) return;
   s->next_try = now_ms() + RETRY_MS;
   if (ask(s, p, command, 0) == 0) return;
   if (now_ms() >= s->next_open && !is_stop_in_force(p)) {
-    open_in_background(p);
+    open_in_background(p, 0);
     s->next_open = now_ms() + REOPEN_MS;
   }
 }

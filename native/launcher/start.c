@@ -1,24 +1,18 @@
-/* Starting vriftd: by any number of starters at once, exactly one does it. Order for a starter: connect; else take the start lock;
- * connect again; start; wait for its ready byte; let go. vriftd itself holds another lock for its life. */
+/* How a JVM and the coordinator are started: command line, environment, descriptors, limits. When, and by whom: coordinator.c. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "launcher.h"
-#include "vr_fault.h"
 
 #define LOG_MAX (1 << 20) /* bytes; then the log is turned over once */
 #define READY_FD 3
-#define STEP_MS 10
 extern char **environ;
 
 int jvm_command(const struct places *p, const char *argv[JVM_ARGS], char (*store)[TEXT_MAX + 64]) {
@@ -49,7 +43,7 @@ static int daemon_keeps(const char *e) {
   return 0;
 }
 
-static void become_plain(int log, int ready) {
+void become_plain(int log, int ready) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) _exit(125);
   int high = ready < 0 ? -1 : fcntl(ready, F_DUPFD, 10);
@@ -97,7 +91,7 @@ static int open_log(const struct places *p) {
 }
 
 /* Starts vriftd as a child in its own session. Read end of its ready pipe, or -errno. */
-static int spawn_vriftd(const struct places *p) {
+int spawn_vriftd(const struct places *p) {
   int ready[2];
   if (pipe2(ready, O_CLOEXEC) < 0) return -errno;
   pid_t pid = fork();
@@ -136,104 +130,4 @@ static int spawn_vriftd(const struct places *p) {
   execve(argv[0], (char **)argv, env);
   dprintf(2, "vrift: cannot start %s: %s\n", argv[0], strerror(errno));
   _exit(127);
-}
-
-/* 1: the daemon wrote its ready byte before the deadline. */
-static int wait_ready(int fd, int64_t deadline) {
-  char c = 0;
-  for (;;) {
-    int64_t left = deadline - now_ms();
-    if (left <= 0) return 0;
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    if (poll(&p, 1, (int)left) > 0) return read(fd, &c, 1) == 1 && c == 'R';
-  }
-}
-
-/* Descriptor of the locked file, or -1: another holds it, or it was removed by its holder meanwhile. */
-static int take_lock(const char *path) {
-  struct stat st, named;
-  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return -1;
-  if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && lstat(path, &named) == 0 && st.st_ino == named.st_ino &&
-      st.st_dev == named.st_dev)
-    return fd;
-  close(fd);
-  return -1;
-}
-
-/* Connects to vriftd, starting it if need be. Descriptor or -1. */
-static int reach_vriftd(const struct places *p, int64_t deadline, int may_start) {
-  char lock[TEXT_MAX + 32];
-  snprintf(lock, sizeof lock, "%s/vriftd.start", p->run);
-  int failures = 0;
-  while (now_ms() < deadline && failures < 3) {
-    int fd = wire_connect(p->run, "vriftd.sock", NULL);
-    if (fd >= 0) return fd;
-    if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN) return -1;
-    if (!may_start) return -1;
-    int l = fd == -EAGAIN ? -1 : take_lock(lock);
-    if (l >= 0) {
-      fd = wire_connect(p->run, "vriftd.sock", NULL);
-      if (fd < 0) {
-        VR_FAULT(start_locked);
-        int ready = spawn_vriftd(p);
-        if (ready < 0 || !wait_ready(ready, deadline)) failures++;
-        if (ready >= 0) close(ready);
-      }
-      close(l);
-      if (fd >= 0) return fd;
-      continue;
-    }
-    poll(NULL, 0, STEP_MS);
-  }
-  return -1;
-}
-
-int is_stop_in_force(const struct places *p) {
-  char name[TEXT_MAX + 32];
-  struct stat st;
-  snprintf(name, sizeof name, "%s/stopped", p->run);
-  if (lstat(name, &st) == 0) return 1;
-  snprintf(name, sizeof name, "%s/stopped", p->project_run);
-  return lstat(name, &st) == 0;
-}
-
-int ensure_vriftd(const struct places *p, int64_t deadline) {
-  int fd = reach_vriftd(p, deadline, 1);
-  if (fd < 0) return -1;
-  close(fd);
-  return 0;
-}
-
-static void ask_open(const struct places *p) {
-  static struct inbox in;
-  char payload[3 * TEXT_MAX + 64] = "";
-  int64_t deadline = now_ms() + START_MS;
-  if (wire_put(payload, sizeof payload, "root", p->root)) return;
-  for (;;) {
-    struct frame f;
-    if (is_stop_in_force(p)) return;
-    int fd = reach_vriftd(p, deadline, 1);
-    if (fd < 0) return;
-    in.have = in.skip = 0;
-    int r = wire_send(fd, VR_OP_OPEN, 1, payload) == 0 ? wire_wait(fd, &in, &f, deadline) : -1;
-    close(fd);
-    VR_FAULT(open_asked);
-    if (r >= 0 || now_ms() >= deadline) return;
-    poll(NULL, 0, STEP_MS); /* it died while we asked: its successor is asked, which we start if need be */
-  }
-}
-
-void open_in_background(const struct places *p) {
-  pid_t pid = fork();
-  if (pid < 0) return;
-  if (pid == 0) {
-    if (fork() != 0) _exit(0); /* the grandchild belongs to init: nobody's wait() sees it */
-    setsid();
-    become_plain(-1, -1);
-    ask_open(p);
-    _exit(0);
-  }
-  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-  }
 }

@@ -63,13 +63,16 @@ is "descriptors" "$("$v" run -- sh -c 'ls /proc/self/fd | wc -l')" "$(sh -c 'ls 
 
 # Environment
 e=$("$v" run -- env)
-has "library" "$e" "LD_PRELOAD=$work/dist/lib/vrift/libvrift_shim.so"
+copy=$(echo "$work"/run/lib/*/libvrift_shim.so)
+has "library" "$e" "LD_PRELOAD=$copy"
+cmp -s "$copy" "$work/dist/lib/vrift/libvrift_shim.so" || fail "the copy differs"
+is "mode of the copy" "$(stat -c %a "$copy")" 500
 has "root" "$e" "VRIFT_ROOT=$work/p"
 has "project directory" "$e" "VRIFT_PROJECT_RUN=$work/run/p/"
 e=$(LD_PRELOAD=$work/dist/lib/vrift/libvrift_shim.so "$v" run -- env)
 is "appended once" "$(echo "$e" | grep -c "^LD_PRELOAD=$work/dist/lib/vrift/libvrift_shim.so$")" 1
 echo 'int nothing_of_ours;' | "${CC:-cc}" -shared -fPIC -x c - -o "$work/other.so"
-has "behind the user's" "$(LD_PRELOAD=$work/other.so "$v" run -- env)" "LD_PRELOAD=$work/other.so:$work/dist/lib/vrift/libvrift_shim.so"
+has "behind the user's" "$(LD_PRELOAD=$work/other.so "$v" run -- env)" "LD_PRELOAD=$work/other.so:$copy"
 rm -rf "$work/p/.vrift" "$work/q"; mkdir "$work/q"
 e=$(cd "$work/q" && VRIFT=0 "$v" run -- env)
 case $e in *LD_PRELOAD*) fail "VRIFT=0 preloads" ;; esac
@@ -115,7 +118,17 @@ mkdir -p "$work/half/bin"; cp "$v" "$work/half/bin/vrift"
 out=$("$work/half/bin/vrift" run -- sh -c 'exit 3' 2>&1); is "no library: native" $? 3; has "no library" "$out" "running natively"
 "$work/half/bin/vrift" status >/dev/null 2>&1; is "no java" $? 125
 cp -r "$work/dist" "$work/with space"
-has "space in the path" "$("$work/with space/bin/vrift" run -- env)" "LD_PRELOAD=$work/run/libvrift_shim.so"
+has "space in the path" "$("$work/with space/bin/vrift" run -- env)" "LD_PRELOAD=$work/run/lib/"
+# What happens to the installation does not reach a running build; an update is another copy.
+(cd "$work/p" && "$work/with space/bin/vrift" run -- sh -c 'rm -rf "$0"; for i in 1 2 3; do sh -c "echo \$LD_PRELOAD"; done' "$work/with space") >"$work/out" 2>"$work/err"
+is "removed under a build" "$(sort -u "$work/out" | wc -l) $(wc -l <"$work/err")" "1 0"
+echo 'int another;' | "${CC:-cc}" -shared -fPIC -x c - -o "$work/dist/lib/vrift/libvrift_shim.so"
+e=$("$v" run -- env); case $e in *"$copy"*) fail "the old copy is used for a new library" ;; esac
+has "a new copy" "$e" "LD_PRELOAD=$work/run/lib/"
+mkdir "$work/exec"; if mount -t tmpfs -o noexec,mode=700 none "$work/exec" 2>/dev/null; then
+  has "noexec run dir" "$(VRIFT_RUNTIME_DIR=$work/exec "$v" run -- env)" "LD_PRELOAD=$work/dist/lib/vrift/libvrift_shim.so"
+  sleep 0.3; umount "$work/exec" 2>/dev/null || umount -l "$work/exec"
+fi
 
 # Java is entered with a clean environment, and its exit code is ours
 rm -f "$work/java.args" "$work/java.env"
@@ -124,6 +137,19 @@ XDG_STATE_HOME=$work/state2 "$v" status
 [ ! -e "$work/state2" ] || fail "status made $work/state2"
 has "arguments of java" "$(tr '\n' ' ' <"$work/java.args")" "cli status --json"
 if grep -q -E 'JAVA_TOOL_OPTIONS|LD_PRELOAD' "$work/java.env"; then fail "java got LD_PRELOAD or JAVA_TOOL_OPTIONS"; fi
+
+# A coordinator that cannot start is tried again after 0.1 s, doubling, whoever asks: at 0, 0.1, 0.3, 0.7, 1.5 s
+rm -f "$work/java.args" "$work/run/vriftd.start"
+for _ in $(seq 20); do "$v" run true; done
+sleep 1.2
+n=$(grep -c '^vriftd$' "$work/java.args")
+{ [ "$n" -ge 1 ] && [ "$n" -le 7 ]; } || fail "20 commands started $n coordinators that fail"
+read -r starts failed _ <"$work/run/vriftd.start"; { [ "${starts:-0}" -ge 1 ] && [ "$starts" = "$failed" ]; } || fail "history of starts: $starts $failed"
+# What a daemon calls starts none while a stop is in force
+touch "$work/run/stopped"; sleep 0.5 # those that still wait see it
+rm -f "$work/java.args" "$work/run/vriftd.start"
+"$v" --ensure-coordinator; is "a stop is obeyed" "$? $([ -e "$work/java.args" ] && echo started)" "1 "
+rm -f "$work/run/stopped"
 
 # A daemon that is stopped, or accepts and says nothing, costs 50 ms once, and junk does no harm
 id=$(ls "$work/run/p" 2>/dev/null | head -n 1)

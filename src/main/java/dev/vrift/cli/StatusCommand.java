@@ -119,6 +119,9 @@ final class StatusCommand {
     Object reason = p.get("reason");
     String state = p.get("state") + (reason == null || reason.equals("") ? "" : ": " + reason);
     System.out.println("  " + state);
+    if (p.get("supervision") instanceof Map<?, ?> s) {
+      supervision(s);
+    }
     if (p.get("pid") instanceof Long pid && pid > 0) {
       System.out.println(
           "  pid " + pid + ", " + p.get("entries") + " entries, generation " + p.get("generation") + ", staging "
@@ -126,6 +129,23 @@ final class StatusCommand {
     }
     for (Object note : p.get("limits") instanceof List<?> l ? l : List.of()) {
       System.out.println("  limit: " + note);
+    }
+  }
+
+  /** What vriftd has to say that the state does not. */
+  private static void supervision(Map<?, ?> s) {
+    if ("quarantined".equals(s.get("state")) && s.get("quarantine_left_ms") instanceof Long left) {
+      System.out.println("  not started for " + (left + 999) / 1000 + " s more: " + s.get("last_failure") + ". Type: vrift restart");
+    } else if ("fencing".equals(s.get("state")) || "waiting".equals(s.get("state"))) {
+      System.out.println("  " + s.get("state") + ": " + s.get("last_failure"));
+    }
+    if (s.get("deaths") instanceof Long n && n > 0) {
+      System.out.println("  its daemon died " + n + (n == 1 ? " time" : " times") + " since vriftd came up");
+    }
+    if (s.get("memory_bytes") instanceof Long used && used > 0) {
+      System.out.println("  memory " + Human.bytes(used) + " of " + Human.bytes(s.get("memory_limit_bytes")) + " (cgroup)");
+    } else if (s.get("cgroup_problem") != null) {
+      System.out.println("  no memory and processor limits: " + s.get("cgroup_problem"));
     }
   }
 }

@@ -18,6 +18,10 @@ public enum Setting {
   CAS_INGEST("cas.ingest", 1, 0, 1, "keep contents in the background"),
   CAS_MAX_FILE_BYTES("cas.max_file_bytes", 1L << 20, 0, 1L << 40, "larger files are only hashed, unless ingested with --all"),
   VDIR_IDLE_MINUTES("vdir_d.idle_minutes", 30, 1, 100_000, "a project's daemon ends after this long without a command"),
+  VDIR_MAX_MEMORY_BYTES("vdir_d.max_memory_bytes", 0, 0, 1L << 44, "memory of a project's daemon, its shared memory included; 0: twice quota.max_vdir_bytes and 512 MiB"),
+  VDIR_CPU_PERCENT("vdir_d.cpu_percent", 200, 0, 100_000, "processor time of a project's daemon, in per cent of one processor; 0: any"),
+  VDIR_MAX_THREADS("vdir_d.max_threads", 512, 64, 100_000, "threads of a project's daemon"),
+  VDIR_QUARANTINE_SECONDS("vdir_d.quarantine_seconds", 600, 1, 1_000_000, "a daemon that died more than 5 times in a minute is not started for this long"),
   VRIFTD_IDLE_MINUTES("vriftd.idle_minutes", 30, 1, 100_000, "the coordinator ends after this long without a project");
 
   private final String key;

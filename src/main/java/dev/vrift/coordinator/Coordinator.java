@@ -6,6 +6,7 @@ import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.Leftovers;
 import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Faults;
+import dev.vrift.platform.LockName;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -28,8 +29,10 @@ import java.util.concurrent.TimeUnit;
  */
 public final class Coordinator {
   private static final long MINUTE_MS = 60_000;
-  private static final long LOOK_MS = 60_000;
+  private static final long LOOK_MS = 10_000;
   static final int STOP_ALL_MS = 10_000;
+  /** Connections of one process: commands and daemons need one or two. */
+  private static final int OF_ONE_PEER = 32;
   private static final int EXIT_FAILED = 1;
   private static final int EAGAIN = 11;
 
@@ -40,8 +43,10 @@ public final class Coordinator {
   private final long idleMs;
   private volatile boolean stopProjects;
   private volatile boolean done;
+  private final LockName lock;
 
   private Coordinator(RunPaths run, Registry registry, Config config) {
+    this.lock = new LockName(run.lock());
     this.run = run;
     this.registry = registry;
     this.idleMs = config.get(Setting.VRIFTD_IDLE_MINUTES) * MINUTE_MS;
@@ -88,13 +93,19 @@ public final class Coordinator {
       return EXIT_FAILED;
     }
     FaultPoint.COORDINATOR_LOCKED.hit();
+    if (Files.exists(run.stopped())) {
+      Log.info("vrift was stopped; the next `vrift run` starts it again");
+      return 0;
+    }
     UserDirs dirs = UserDirs.of(System.getenv());
-    Registry registry = new Registry(run, dirs, new VdirStarter(home, run, dirs));
+    CgroupPlaces places = CgroupPlaces.ours();
+    Base.settle(run, home, places);
+    Registry registry = new Registry(run, dirs, new VdirStarter(home, run, dirs), places);
     Config config = Config.load(Config.SYSTEM, dirs.config(), null, System.getenv(), List.of());
     config.problems().forEach(Log::warn);
     Coordinator c = new Coordinator(run, registry, config);
     Files.writeString(run.pid(), Processes.pid() + "\n");
-    UnixServer server = UnixServer.open("vriftd", RunPaths.bytes(run.socket()), new CoordinatorHandler(c, registry));
+    UnixServer server = UnixServer.open("vriftd", RunPaths.bytes(run.socket()), new CoordinatorHandler(c, registry), OF_ONE_PEER);
     Runtime.getRuntime().addShutdownHook(new Thread(() -> c.terminated(server), "terminated"));
     FaultPoint.COORDINATOR_LISTENING.hit();
     if (ready >= 0) {
@@ -105,6 +116,7 @@ public final class Coordinator {
     c.adoptAll();
     FaultPoint.COORDINATOR_ADOPTED.hit();
     ContentsKeeper contents = ContentsKeeper.start(home, run, dirs, registry, config);
+    new HealthLoop(run, registry, places).start();
     c.awaitEnd();
     contents.stop();
     c.end(server);
@@ -128,6 +140,10 @@ public final class Coordinator {
 
   private void awaitEnd() throws InterruptedException {
     while (!stop.await(LOOK_MS, TimeUnit.MILLISECONDS)) {
+      if (!lock.isOurs()) {
+        Log.warn(run.lock() + " was removed: another vriftd may come up; ending");
+        return;
+      }
       if (registry.emptyForMs() >= idleMs) {
         Log.info("no project for " + idleMs / MINUTE_MS + " minutes");
         return;
@@ -161,6 +177,9 @@ public final class Coordinator {
   }
 
   private void removeNames() {
+    if (!lock.isOurs()) {
+      return; // the names there are those of another
+    }
     Leftovers.delete(run.socket());
     Leftovers.delete(run.pid());
   }

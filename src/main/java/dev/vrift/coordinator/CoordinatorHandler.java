@@ -19,9 +19,12 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.InvalidPathException;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 
 /** What vriftd answers (docs/WIRE.md). Thread-safe. */
 final class CoordinatorHandler implements RequestHandler {
+  private static final long STATUS_STACK = 256 * 1024;
   private static final int OPEN_MS = ProjectSupervisor.READY_MS + 5_000;
 
   /** A daemon may end by itself while somebody asks for it; its successor is asked then. */
@@ -58,6 +61,7 @@ final class CoordinatorHandler implements RequestHandler {
     return new Fields()
         .put("pid", Processes.pid())
         .put("version", Version.TEXT)
+        .put("home", System.getProperty("vrift.home", ""))
         .put("protocol", WireLayout.PROTOCOL)
         .put("state", "serving")
         .put("progress", Processes.monotonicMs());
@@ -75,6 +79,7 @@ final class CoordinatorHandler implements RequestHandler {
   private Answer open(Fields fields, boolean again) throws WireException, IOException {
     for (int i = 0; i < OPEN_TRIES; i++) {
       ProjectSupervisor s = registry.of(root(fields));
+      s.suspect((int) fields.number("silent", 0));
       int pid = s.open(again, OPEN_MS);
       if (pid > 0) {
         return Answer.ok(
@@ -92,6 +97,7 @@ final class CoordinatorHandler implements RequestHandler {
       return Answer.error("bad-request", "id, root and pid do not belong together");
     }
     registry.of(root);
+    c.keep();
     Log.info("pid " + c.pid() + " registers " + root);
     return Answer.ok();
   }
@@ -102,20 +108,37 @@ final class CoordinatorHandler implements RequestHandler {
     out.field("pid", Processes.pid()).field("version", Version.TEXT).field("uptime_ms", Processes.monotonicMs() - started);
     out.end();
     out.key("projects").array();
-    for (ProjectSupervisor s : registry.all()) {
-      ProjectSupervisor.State state = s.state();
-      String word =
-          switch (state) {
-            case FENCING, QUARANTINED, STOPPED -> state.name().toLowerCase(Locale.ROOT);
-            case STARTING, WAITING -> "native";
-            case RUNNING -> null;
-          };
-      String report = ProjectReport.of(s.project(), word);
-      if (report != null) {
-        out.raw(report);
+    // At the same time: a project that does not answer costs its half second once, not once for each.
+    registry.all().stream().map(p -> new FutureTask<>(() -> project(p))).peek(t -> new Thread(null, t, "status", STATUS_STACK).start()).toList().forEach(t -> {
+      try {
+        String report = t.get();
+        if (report != null) {
+          out.raw(report);
+        }
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+      } catch (ExecutionException e) {
+        Log.error("status of a project", e.getCause());
       }
-    }
+    });
     return out.end().end().toString();
+  }
+
+  /** What the daemon says of itself, or what is seen when it does not, and what we know of it. Null: it is no project. */
+  private static String project(ProjectSupervisor s) {
+    String word =
+        switch (s.state()) {
+          case FENCING, QUARANTINED, STOPPED -> s.state().name().toLowerCase(Locale.ROOT);
+          case STARTING, WAITING -> "native";
+          case RUNNING -> null;
+        };
+    String report = ProjectReport.of(s.project(), word);
+    if (report == null || !report.endsWith("}")) {
+      return report;
+    }
+    Json supervision = new Json().object();
+    s.describe(supervision);
+    return report.substring(0, report.length() - 1) + ",\"supervision\":" + supervision.end() + "}";
   }
 
   private Answer forget(Fields fields) throws WireException, IOException {

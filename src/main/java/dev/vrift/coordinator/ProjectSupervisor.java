@@ -1,5 +1,7 @@
 package dev.vrift.coordinator;
 
+import dev.vrift.config.Config;
+import dev.vrift.config.Setting;
 import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.Leftovers;
 import dev.vrift.layout.Opcode;
@@ -7,12 +9,16 @@ import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
+import dev.vrift.platform.Sockets;
 import dev.vrift.platform.UserDirs;
 import dev.vrift.wire.Fields;
+import dev.vrift.wire.Json;
 import dev.vrift.wire.WireException;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.random.RandomGenerator;
 
 /**
@@ -21,14 +27,12 @@ import java.util.random.RandomGenerator;
  */
 final class ProjectSupervisor {
   static final int READY_MS = 15_000;
-  static final int PING_EVERY_MS = 10_000;
-  static final int PING_ANSWER_MS = 2_000;
-  /** Pings without answer and without progress (CPU time) until the daemon is killed. */
-  static final int MISSED_STUCK = 2;
-  /** Pings without answer, whatever the CPU time says. */
-  static final int MISSED_BUSY = 6;
+  private static final int ANSWER_MS = 500;
+  private static final int STARTING_STEP_MS = 50;
   static final int STOP_MS = 2_000;
   static final int KILL_MS = 1_000;
+  /** Requests that may wait for one project at the same time: the threads of vriftd are everybody's. */
+  static final int WAITING_MAX = 32;
 
   enum State { STOPPED, STARTING, RUNNING, WAITING, FENCING, QUARANTINED }
 
@@ -38,6 +42,8 @@ final class ProjectSupervisor {
   private final String root;
   private final VdirStarter starter;
   private final RestartPolicy policy = new RestartPolicy(RandomGenerator.getDefault());
+  private final DaemonWatch watch;
+  private final ProjectCgroup cgroup;
   private final int wake;
   private final Thread thread;
 
@@ -50,22 +56,25 @@ final class ProjectSupervisor {
   private long attempts;
   private String failure;
   private int pid;
+  private int waiting;
+  private long quarantineEnd;
+  private long starts;
+  private long deaths;
 
   // Of the supervisor's thread only.
   private int pidfd = -1;
   private boolean child;
   private long startedAt;
   private long retryAt;
-  private long pingAt;
-  private int missed;
-  private long lastCpu;
 
-  ProjectSupervisor(RunPaths run, UserDirs dirs, RunPaths.Project project, String root, VdirStarter starter) {
+  ProjectSupervisor(RunPaths run, UserDirs dirs, RunPaths.Project project, String root, VdirStarter starter, CgroupPlaces places) {
     this.run = run;
     this.dirs = dirs;
     this.project = project;
     this.root = root;
     this.starter = starter;
+    this.watch = new DaemonWatch(project.socket());
+    this.cgroup = new ProjectCgroup(places, run, project.id());
     this.wake = Processes.eventfd();
     this.thread = new Thread(null, this::supervise, "project-".concat(project.id()), 256 * 1024);
     this.thread.setDaemon(true);
@@ -96,6 +105,28 @@ final class ProjectSupervisor {
     return pid;
   }
 
+  /** What is known about this project here, as fields of an object that is open. Any thread. */
+  void describe(Json out) {
+    synchronized (this) {
+      out.field("state", state.name().toLowerCase(Locale.ROOT)).field("starts", starts).field("deaths", deaths);
+      if (state == State.QUARANTINED) {
+        out.field("quarantine_left_ms", Math.max(0, quarantineEnd - Processes.monotonicMs()));
+      }
+      if (failure != null) {
+        out.field("last_failure", failure);
+      }
+    }
+    cgroup.describe(out);
+  }
+
+  /** A launcher got no answer from this daemon. Any thread. */
+  void suspect(int silent) {
+    if (silent > 0 && silent == pid()) {
+      watch.hurry();
+      Processes.wake(wake);
+    }
+  }
+
   /**
    * Asks for a running daemon and waits for it. The pid, or 0 when supervision ended meanwhile; throws {@link IOException} with the reason why there
    * is none.
@@ -103,27 +134,37 @@ final class ProjectSupervisor {
   int open(boolean again, int timeoutMs) throws IOException {
     long deadline = Processes.monotonicMs() + timeoutMs;
     synchronized (this) {
-      if (!again && state == State.QUARANTINED) {
-        throw new IOException("its daemon died too often (" + failure + "); it is quarantined. Type: vrift restart");
+      if (!again && state == State.QUARANTINED && Processes.monotonicMs() < quarantineEnd) {
+        long seconds = (quarantineEnd - Processes.monotonicMs() + 999) / 1000;
+        throw new IOException(
+            "its daemon died too often (" + failure + "); it is quarantined for " + seconds + " s more, commands run natively. Type: vrift restart");
+      }
+      if (waiting >= WAITING_MAX) {
+        throw new IOException("busy: " + waiting + " others wait for this project's daemon");
       }
       wanted = true;
       restart |= again;
       long before = attempts;
       Processes.wake(wake);
-      while (!ended) {
-        if (state == State.RUNNING && !restart) {
-          return pid;
+      waiting++;
+      try {
+        while (!ended) {
+          if (state == State.RUNNING && !restart) {
+            return pid;
+          }
+          if (state == State.FENCING || attempts > before && !restart && state != State.STARTING) {
+            throw new IOException(failure);
+          }
+          long left = deadline - Processes.monotonicMs();
+          if (left <= 0) {
+            throw new IOException("its daemon was not ready within " + timeoutMs + " ms");
+          }
+          await(left);
         }
-        if (attempts > before && !restart && state != State.STARTING) {
-          throw new IOException(failure);
-        }
-        long left = deadline - Processes.monotonicMs();
-        if (left <= 0) {
-          throw new IOException("its daemon was not ready within " + timeoutMs + " ms");
-        }
-        await(left);
+        return 0;
+      } finally {
+        waiting--;
       }
-      return 0;
     }
   }
 
@@ -166,16 +207,21 @@ final class ProjectSupervisor {
       while (step()) {
         int[] fds = {wake, pidfd};
         int ready = Processes.poll(fds, timeout());
-        if ((ready & 1) != 0) {
+        if (ready > 0 && (ready & 1) != 0) {
           Processes.unwake(wake);
         }
-        if ((ready & 2) != 0) {
+        if (ready > 0 && (ready & 2) != 0) {
           buried();
         }
       }
     } catch (RuntimeException e) {
       Log.error("supervisor of " + root, e);
     } finally {
+      if (pidfd < 0) {
+        cgroup.remove();
+      } else {
+        Processes.close(pidfd); // does not die: a supervisor that comes later finds it by its lock
+      }
       synchronized (this) {
         ended = true;
         state = State.STOPPED;
@@ -187,8 +233,19 @@ final class ProjectSupervisor {
   private int timeout() {
     long now = Processes.monotonicMs();
     State s = state();
-    long at = s == State.RUNNING ? pingAt : s == State.WAITING ? retryAt : s == State.FENCING ? now + KILL_MS : now + PING_EVERY_MS;
-    return (int) Math.max(0, Math.min(at - now, PING_EVERY_MS));
+    long at =
+        switch (s) {
+          case RUNNING -> watch.at();
+          case WAITING -> retryAt;
+          case FENCING -> now + KILL_MS;
+          case QUARANTINED -> quarantineEnd();
+          case STOPPED, STARTING -> now + DaemonWatch.EVERY_MS;
+        };
+    return (int) Math.max(0, Math.min(at - now, DaemonWatch.EVERY_MS));
+  }
+
+  private synchronized long quarantineEnd() {
+    return quarantineEnd;
   }
 
   /** What is due now. False: supervision ends. */
@@ -215,7 +272,13 @@ final class ProjectSupervisor {
       stopDaemon();
       s = state();
     }
-    if (pidfd >= 0 && s == State.RUNNING && now >= pingAt) {
+    if (s == State.QUARANTINED && now >= quarantineEnd()) {
+      Log.info(root + ": its quarantine is over; the next command starts its daemon");
+      policy.forgive();
+      become(State.STOPPED);
+      s = State.STOPPED;
+    }
+    if (pidfd >= 0 && s == State.RUNNING && now >= watch.at()) {
       ping();
     } else if (pidfd < 0 && start && (s != State.WAITING || now >= retryAt) && s != State.FENCING) {
       start(s);
@@ -248,37 +311,81 @@ final class ProjectSupervisor {
     }
   }
 
-  /** Takes over a daemon that runs already: one of our predecessor's. A daemon that holds the lock but does not answer is killed. */
+  /**
+   * Takes over a daemon that runs already: one of our predecessor's, whether it answers at this moment or not. False: there is none (any more). True also
+   * when there is one that does not die: then the state is FENCING.
+   */
   private boolean adopt() {
     if (!DaemonProbe.locked(project.lock())) {
       return false;
     }
-    int found = 0;
-    try {
-      found = DaemonProbe.ping(project.socket(), PING_ANSWER_MS);
-    } catch (WireException e) {
-      found = 0;
-    }
-    int byFile = DaemonProbe.daemonOf(project);
-    int candidate = found > 0 && DaemonProbe.isDaemon(found, root) ? found : byFile;
-    int fd = candidate > 0 ? Processes.pidfd(candidate) : -1;
-    if (fd < 0 || !DaemonProbe.isDaemon(candidate, root)) {
+    int holder = DaemonProbe.holderOf(project, root);
+    int fd = holder > 0 ? Processes.pidfd(holder) : -1;
+    if (fd < 0 || !DaemonProbe.isDaemon(holder, root)) {
       if (fd >= 0) {
         Processes.close(fd);
       }
       return false;
     }
-    if (found != candidate) {
-      Log.warn("the daemon of " + root + ", pid " + candidate + ", holds the project and does not answer: killing it");
-      kill(fd);
-      Processes.close(fd);
-      return false;
-    }
     pidfd = fd;
     child = false;
-    Log.info("adopted pid " + candidate + " of " + root);
-    running(candidate);
+    startedAt = Processes.monotonicMs();
+    synchronized (this) {
+      pid = holder;
+    }
+    become(State.STARTING);
+    watch.begin(holder, 0);
+    DaemonWatch.Verdict verdict = isListening() ? firstAnswer() : DaemonWatch.Verdict.STUCK;
+    if (Processes.poll(new int[] {pidfd}, 0) == 1) {
+      dead();
+      become(State.STOPPED);
+      return false;
+    }
+    boolean outdated = verdict == DaemonWatch.Verdict.ANSWERS && !watch.home().isEmpty() && !watch.home().equals(starter.home());
+    if (isEnding() || verdict == DaemonWatch.Verdict.ANSWERS && !outdated) {
+      Log.info("adopted pid " + holder + " of " + root);
+      running(holder);
+      return true;
+    }
+    Log.warn("pid " + holder + " of " + root + (outdated ? " is of another version (" + watch.home() + ")" : " holds the project and is stuck") + ": replacing it");
+    synchronized (this) {
+      wanted = true;
+    }
+    if (!kill()) {
+      return true;
+    }
+    become(State.STOPPED);
+    return false;
+  }
+
+  /** Waits for the socket of a daemon that may just be starting. False: nobody listens there though it had {@link #READY_MS}, or it died. */
+  private boolean isListening() {
+    long deadline = Processes.monotonicMs() + READY_MS;
+    while (!isEnding()) {
+      try {
+        DaemonProbe.ping(project.socket(), ANSWER_MS);
+        return true;
+      } catch (WireException e) {
+        if (e.kind() != WireException.Kind.ABSENT) {
+          return true;
+        }
+      }
+      if (Processes.monotonicMs() > deadline || Processes.poll(new int[] {pidfd}, STARTING_STEP_MS) == 1) {
+        return false;
+      }
+    }
     return true;
+  }
+
+  /** ANSWERS or STUCK; SILENT when it died or supervision ends. */
+  private DaemonWatch.Verdict firstAnswer() {
+    while (true) {
+      DaemonWatch.Verdict v = watch.look();
+      int left = (int) Math.max(0, watch.at() - Processes.monotonicMs());
+      if (v != DaemonWatch.Verdict.SILENT || isEnding() || Processes.poll(new int[] {pidfd}, left) == 1) {
+        return v;
+      }
+    }
   }
 
   private void launch() {
@@ -290,7 +397,13 @@ final class ProjectSupervisor {
       launched = s.pid();
       child = true;
       pidfd = Processes.pidfd(launched);
-      boolean ready = awaitReady(s.readyFd());
+      synchronized (this) {
+        pid = launched;
+        starts++;
+      }
+      cgroup.enter(launched, limits());
+      cgroup.weigh(policy.recentDeaths() > 1);
+      boolean ready = pidfd >= 0 && awaitReady(s.readyFd());
       Processes.close(s.readyFd());
       if (ready) {
         FaultPoint.DAEMON_READY.hit();
@@ -298,19 +411,26 @@ final class ProjectSupervisor {
         running(launched);
         return;
       }
-      failure("its daemon did not come up; see `vrift logs`");
-      kill(pidfd);
+      failure(pidfd < 0 ? "its daemon cannot be watched: " + Sockets.message(pidfd) : "its daemon did not come up; see `vrift logs`");
+      if (pidfd < 0) {
+        Processes.killChild(launched);
+        synchronized (this) {
+          pid = 0;
+        }
+      } else if (!kill()) {
+        return;
+      }
     } catch (IOException e) {
       failure(e.getMessage());
-    }
-    if (pidfd >= 0) {
-      Processes.reap(launched);
-      Processes.close(pidfd);
-      pidfd = -1;
     }
     Log.warn(root + ": " + failureText());
     rest();
     failed(failureText());
+  }
+
+  /** As set in the configuration now. */
+  private ProjectCgroup.Limits limits() {
+    return ProjectCgroup.Limits.of(Config.load(Config.SYSTEM, dirs.config(), Path.of(root), System.getenv(), List.of()));
   }
 
   private synchronized void failure(String why) {
@@ -328,25 +448,24 @@ final class ProjectSupervisor {
     while (true) {
       long left = deadline - Processes.monotonicMs();
       int ready = left <= 0 ? 0 : Processes.poll(fds, (int) left);
-      if ((ready & 1) != 0) {
+      if (ready > 0 && (ready & 1) != 0) {
         return Processes.readByte(fd, one) == 1 && one[0] == 'R';
       }
       if (left <= 0 || isEnding()) {
         return false;
       }
-      if ((ready & 2) != 0) {
+      if (ready > 0 && (ready & 2) != 0) {
         Processes.unwake(wake);
       }
     }
   }
 
   private void running(int who) {
-    missed = 0;
-    lastCpu = -1;
-    if (startedAt == 0 || !child) {
-      startedAt = Processes.monotonicMs();
+    watch.begin(who, DaemonWatch.EVERY_SESSION_MS);
+    if (!child) {
+      cgroup.enter(who, limits());
     }
-    pingAt = Processes.monotonicMs() + PING_EVERY_MS;
+    cgroup.weigh(false);
     synchronized (this) {
       pid = who;
       attempts++;
@@ -355,8 +474,8 @@ final class ProjectSupervisor {
     }
   }
 
-  /** The pidfd says it is dead. */
-  private void buried() {
+  /** The pidfd says it is dead: nothing is left of it but what it wrote. */
+  private void dead() {
     FaultPoint.DAEMON_DEAD.hit();
     int who = pid();
     if (child && who > 0) {
@@ -367,6 +486,11 @@ final class ProjectSupervisor {
     synchronized (this) {
       pid = 0;
     }
+  }
+
+  private void buried() {
+    int who = pid();
+    dead();
     // A clean exit (idle, SIGTERM, `vrift stop`) removes its socket; a crash cannot.
     if (!Files.exists(project.socket()) && state() == State.RUNNING) {
       Log.info("pid " + who + " of " + root + " has stopped");
@@ -379,6 +503,9 @@ final class ProjectSupervisor {
     }
     Log.warn("pid " + who + " of " + root + " died");
     failure("its daemon died");
+    synchronized (this) {
+      deaths++;
+    }
     rest();
   }
 
@@ -389,8 +516,10 @@ final class ProjectSupervisor {
     if (wait == RestartPolicy.QUARANTINE) {
       Log.warn(root + " is quarantined: its daemon died more than " + RestartPolicy.MAX_DEATHS + " times in a minute");
       Leftovers.removeRuntimeOfDead(project);
+      long seconds = Config.load(Config.SYSTEM, dirs.config(), Path.of(root), System.getenv(), List.of()).get(Setting.VDIR_QUARANTINE_SECONDS);
       synchronized (this) {
         wanted = false;
+        quarantineEnd = now + seconds * 1000;
       }
       become(State.QUARANTINED);
     } else {
@@ -403,24 +532,12 @@ final class ProjectSupervisor {
   }
 
   private void ping() {
-    pingAt = Processes.monotonicMs() + PING_EVERY_MS;
-    int who = pid();
-    try {
-      DaemonProbe.ping(project.socket(), PING_ANSWER_MS);
-      missed = 0;
-    } catch (WireException e) {
-      long cpu = Processes.cpuTime(who);
-      boolean progress = lastCpu >= 0 && cpu > lastCpu + 1;
-      lastCpu = cpu;
-      missed++;
-      pingAt = Processes.monotonicMs() + PING_ANSWER_MS;
-      if (missed >= (progress ? MISSED_BUSY : MISSED_STUCK)) {
-        Log.warn("pid " + who + " of " + root + " does not answer and makes no progress: replacing it");
-        if (kill(pidfd)) {
-          buried();
-        } else {
-          become(State.FENCING);
-        }
+    if (watch.look() == DaemonWatch.Verdict.STUCK) {
+      Log.warn("pid " + pid() + " of " + root + " does not answer and makes no progress: replacing it");
+      if (kill(pidfd)) {
+        buried();
+      } else {
+        fence();
       }
     }
   }
@@ -431,26 +548,36 @@ final class ProjectSupervisor {
     return Processes.poll(new int[] {fd}, KILL_MS) == 1;
   }
 
+  /** Kills our daemon. False: it does not die, and the state is FENCING. */
+  private boolean kill() {
+    if (kill(pidfd)) {
+      dead();
+      return true;
+    }
+    fence();
+    return false;
+  }
+
+  /** Nothing is started until the pidfd says that it is dead; then {@link #buried} goes on. */
+  private void fence() {
+    failure("pid " + pid() + " was killed and does not die (frozen, or in uninterruptible sleep); the project is native until it does");
+    Log.warn(root + ": " + failureText());
+    become(State.FENCING);
+  }
+
   private void stopDaemon() {
     if (pidfd >= 0) {
-      int who = pid();
+      boolean asked = true;
       try {
         DaemonProbe.ask(project.socket(), Opcode.STOP, new Fields(), STOP_MS);
       } catch (WireException e) {
-        Log.info("pid " + who + " of " + root + ": " + e.getMessage());
+        Log.info("pid " + pid() + " of " + root + ": " + e.getMessage());
+        asked = false;
       }
-      if (Processes.poll(new int[] {pidfd}, STOP_MS) != 1 && !kill(pidfd)) {
-        Log.warn("pid " + who + " of " + root + " does not die");
-        become(State.FENCING);
+      if (asked && Processes.poll(new int[] {pidfd}, STOP_MS) == 1) {
+        dead();
+      } else if (!kill()) {
         return;
-      }
-      if (child) {
-        Processes.reap(who);
-      }
-      Processes.close(pidfd);
-      pidfd = -1;
-      synchronized (this) {
-        pid = 0;
       }
     }
     Leftovers.removeRuntimeOfDead(project);

@@ -21,9 +21,11 @@ final class Registry {
   private final VdirStarter starter;
   private final Map<String, ProjectSupervisor> projects = new TreeMap<>();
   private long emptySince = Processes.monotonicMs();
+  private final CgroupPlaces places;
   private boolean closed;
 
-  Registry(RunPaths run, UserDirs dirs, VdirStarter starter) {
+  Registry(RunPaths run, UserDirs dirs, VdirStarter starter, CgroupPlaces places) {
+    this.places = places;
     this.run = run;
     this.dirs = dirs;
     this.starter = starter;
@@ -33,6 +35,7 @@ final class Registry {
   ProjectSupervisor of(String root) throws IOException {
     check(root);
     RunPaths.Project project = run.of(root);
+    makeDirectory(project, root);
     synchronized (this) {
       if (closed) {
         throw new IOException("the coordinator is stopping");
@@ -41,8 +44,7 @@ final class Registry {
       if (s != null && s.isLive()) {
         return s;
       }
-      makeDirectory(project, root);
-      s = new ProjectSupervisor(run, dirs, project, root, starter);
+      s = new ProjectSupervisor(run, dirs, project, root, starter, places);
       projects.put(project.id(), s);
       s.begin();
       return s;
@@ -68,7 +70,7 @@ final class Registry {
     }
     if (project.root().isEmpty()) {
       Path file = project.dir().resolve("root");
-      Path temporary = project.dir().resolve("root.new");
+      Path temporary = project.dir().resolve("root." + Thread.currentThread().threadId() + ".new"); // requests come at the same time
       Files.write(temporary, root.getBytes(StandardCharsets.UTF_8));
       Files.move(temporary, file, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
     }

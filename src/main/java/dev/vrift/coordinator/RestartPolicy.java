@@ -41,6 +41,11 @@ public final class RestartPolicy {
     return wait;
   }
 
+  /** Deaths within the last minute, as of the last one. */
+  public int recentDeaths() {
+    return deaths.size();
+  }
+
   /** Somebody asked for it: everything is forgiven. */
   public void forgive() {
     deaths.clear();

@@ -36,6 +36,11 @@ final class VdirStarter {
     this.environment = environment();
   }
 
+  /** The installed version's directory that daemons are started from. */
+  String home() {
+    return home;
+  }
+
   private static byte[][] environment() throws IOException {
     byte[] all = Files.readAllBytes(Path.of("/proc/self/environ"));
     List<byte[]> out = new ArrayList<>();

@@ -20,7 +20,7 @@ public final class DaemonStop {
 
   /** Asks the daemon of a project to stop, kills it after {@link #STOP_MS}, and removes what it left. */
   public static Outcome project(RunPaths.Project project) {
-    int pid = DaemonProbe.daemonOf(project);
+    int pid = project.root().map(r -> DaemonProbe.holderOf(project, r)).orElse(0);
     if (pid == 0) {
       pid = whoAnswers(project.socket());
       if (pid != 0 && !DaemonProbe.isDaemon(pid, project.root().orElse("/"))) {
@@ -29,6 +29,8 @@ public final class DaemonStop {
     }
     boolean dead = pid == 0 || end(pid, project.socket(), STOP_MS);
     if (dead && Leftovers.removeRuntimeOfDead(project)) {
+      RunPaths run = new RunPaths(project.dir().getParent().getParent());
+      CgroupLeftovers.remove(CgroupLeftovers.places(run), CgroupLeftovers.name(run, project.id())::equals);
       return pid == 0 ? Outcome.NONE : Outcome.STOPPED;
     }
     return Outcome.ALIVE;
@@ -36,7 +38,10 @@ public final class DaemonStop {
 
   /** Stops vriftd, which stops every project's daemon first. True: there is none any more. */
   public static boolean coordinator(RunPaths run) {
-    int pid = whoAnswers(run.socket());
+    int pid = DaemonProbe.coordinatorOf(run);
+    if (pid == 0) {
+      pid = whoAnswers(run.socket());
+    }
     if (pid == 0) {
       pid = pidFile(run);
     }

@@ -9,20 +9,15 @@ import dev.vrift.platform.Version;
 import dev.vrift.wire.Fields;
 import dev.vrift.wire.WireException;
 import java.io.IOException;
-import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
-import java.util.regex.Pattern;
 
 /** The checks of {@code vrift doctor}. They only look; what they would change is in the findings. */
 public final class Doctor {
-  private static final Pattern SHARED = Pattern.compile("vrift_(vdir|board)_[0-9a-f]{16}");
   private static final long MIN_WATCHES = 65_536;
   private static final long MIN_SHM_BYTES = 64L << 20;
   private static final int ANSWER_MS = 500;
@@ -177,55 +172,16 @@ public final class Doctor {
     }
   }
 
-  /** Files of ours in /dev/shm that no map link names, or whose project has no daemon. */
   private void orphanedMemory() {
-    Set<Path> alive = new HashSet<>();
-    for (RunPaths.Project p : run.all()) {
-      if (DaemonProbe.locked(p.lock())) {
-        p.shared().ifPresent(s -> {
-          alive.add(s.vdirPath());
-          alive.add(s.boardPath());
-        });
-      }
-    }
-    try (DirectoryStream<Path> in = Files.newDirectoryStream(SHM, "vrift_*")) {
-      for (Path f : in) {
-        if (!alive.contains(f) && ours(f) && !mapped(f)) {
-          found.add(
-              Finding.warning("orphaned-memory", f + " (" + Files.size(f) / 1024 + " KiB) belongs to no living daemon", "removes it",
-                  () -> Leftovers.delete(f) ? null : "could not be removed"));
-        }
+    try {
+      for (Path f : OrphanedMemory.find(run, SETTLED_MS)) {
+        found.add(
+            Finding.warning("orphaned-memory", f + " (" + Files.size(f) / 1024 + " KiB) belongs to no living daemon", "removes it",
+                () -> Leftovers.delete(f) ? null : "could not be removed"));
       }
     } catch (IOException e) {
       found.add(Finding.error("shm", "/dev/shm cannot be read: " + e.getMessage(), "mount a tmpfs there", null));
     }
-  }
-
-  private static boolean ours(Path f) throws IOException {
-    if (!SHARED.matcher(f.getFileName().toString()).matches() || !Files.isRegularFile(f, LinkOption.NOFOLLOW_LINKS)) {
-      return false;
-    }
-    Integer uid = (Integer) Files.getAttribute(f, "unix:uid", LinkOption.NOFOLLOW_LINKS);
-    long age = System.currentTimeMillis() - Files.getLastModifiedTime(f, LinkOption.NOFOLLOW_LINKS).toMillis();
-    return uid == Processes.uid() && age > SETTLED_MS;
-  }
-
-  /** Whether a process of ours maps it: another runtime directory's daemon, or a program that still runs. */
-  private static boolean mapped(Path f) {
-    try (DirectoryStream<Path> in = Files.newDirectoryStream(Path.of("/proc"), "[0-9]*")) {
-      for (Path p : in) {
-        try {
-          if (Files.readString(p.resolve("maps"), java.nio.charset.StandardCharsets.ISO_8859_1).contains(f.toString())) {
-            return true;
-          }
-        } catch (IOException | SecurityException e) {
-          continue; // gone, or another user's
-        }
-      }
-    } catch (IOException e) {
-      return true;
-    }
-    return false;
   }
 
   private void limits() {

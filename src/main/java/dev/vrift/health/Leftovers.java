@@ -18,6 +18,8 @@ import java.util.List;
 
 /** Removes what a daemon that is <em>dead</em> left behind. The callers have seen it dead. Missing files are no error; links are not followed. */
 public final class Leftovers {
+  private static final long LIBRARY_REST_MS = 60_000;
+
   private Leftovers() {}
 
   /** For callers that hold the project's lock. Socket, map link, pid file and the two shared memory files of a project. Its lock and root stay. */
@@ -59,7 +61,6 @@ public final class Leftovers {
     removeTree(dirs.project(project.id()), failed);
     delete(dirs.log(project.id()));
     delete(dirs.logs().resolve(project.id() + ".log.1"));
-    delete(dirs.cas().resolve("refs").resolve(project.id()));
     delete(dirs.cas().resolve("refs").resolve(project.id())); // what it refers to in the store of contents
     removeJournals(dirs.cas().resolve("refs"), project.id());
     removeTree(Path.of(root, ".vrift", "staging"), failed);
@@ -79,9 +80,10 @@ public final class Leftovers {
       if (DaemonStop.coordinator(run)) {
         int serving = Processes.lock(RunPaths.bytes(run.lock()));
         if (serving >= 0) {
-          for (Path p : List.of(run.stopped(), run.pid(), run.socket(), run.dir().resolve("libvrift_shim.so"), run.lock())) {
+          for (Path p : List.of(run.stopped(), run.pid(), run.socket(), run.dir().resolve("libvrift_shim.so"), run.cgroups(), run.home(), run.lock())) {
             delete(p);
           }
+          removeTree(run.libraries(), failed);
           Processes.close(serving);
         }
       }
@@ -106,6 +108,32 @@ public final class Leftovers {
     } catch (IOException e) {
       return; // there is no store
     }
+  }
+
+  /**
+   * Copies of the client library (RUN/lib) that no process has mapped or in its environment, except the newest and those used within a minute. Looks at all
+   * processes: not for every day.
+   */
+  public static void removeUnusedLibraries(RunPaths run) {
+    List<Path> copies = new ArrayList<>();
+    try (var in = Files.newDirectoryStream(run.libraries())) {
+      in.forEach(copies::add);
+    } catch (IOException e) {
+      return;
+    }
+    if (copies.size() < 2) {
+      return;
+    }
+    copies.sort(java.util.Comparator.comparingLong(Leftovers::usedAt));
+    long newest = usedAt(copies.removeLast());
+    copies.removeIf(p -> newest - usedAt(p) < LIBRARY_REST_MS || Users.has(p));
+    List<String> failed = new ArrayList<>();
+    copies.forEach(p -> removeTree(p, failed));
+  }
+
+  private static long usedAt(Path copy) {
+    Path library = copy.resolve("libvrift_shim.so");
+    return library.toFile().lastModified(); // 0: not there
   }
 
   /** Removes a file or link; true if it was there and is gone. */

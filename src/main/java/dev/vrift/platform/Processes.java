@@ -24,6 +24,9 @@ public final class Processes {
   /** Sends through a pidfd: never hits another process that got the same number. */
   public static native int signal(int pidfd, int signal);
 
+  /** SIGKILL to a child that was not reaped (its number cannot be another's), and reaps it. 0 or -errno. */
+  public static native int killChild(int pid);
+
   /** Start time in clock ticks since boot (field 22 of /proc/pid/stat), -1: no such process. */
   public static native long startTime(int pid);
 

@@ -34,6 +34,21 @@ public record RunPaths(Path dir) {
     return dir.resolve("vriftd.pid");
   }
 
+  /** The cgroup directories that vriftd belongs in, one a line. */
+  public Path cgroups() {
+    return dir.resolve("cgroups");
+  }
+
+  /** The installed version's directory that the running vriftd is from. */
+  public Path home() {
+    return dir.resolve("home");
+  }
+
+  /** Copies of the client library, each in a directory of its own. */
+  public Path libraries() {
+    return dir.resolve("lib");
+  }
+
   /** Present: nobody restarts anything. */
   public Path stopped() {
     return dir.resolve("stopped");

@@ -70,6 +70,8 @@ final class ProjectHandler implements RequestHandler {
     return new Fields()
         .put("pid", Processes.pid())
         .put("version", Version.TEXT)
+        .put("home", System.getProperty("vrift.home", ""))
+        .put("sessions", sessions.open())
         .put("protocol", WireLayout.PROTOCOL)
         .put("state", loop.state().text())
         .put("progress", loop.turns());
@@ -86,6 +88,7 @@ final class ProjectHandler implements RequestHandler {
       long[] v = counters();
       c.attach(new Session((int) fields.number("pid", 0), v[Engine.LOADS], v[Engine.VERIFY_DIFFS], staging.mark()));
       FaultPoint.SESSION_BEGINS.hit();
+      c.keep();
       sessions.begin();
       loop.wake();
     }

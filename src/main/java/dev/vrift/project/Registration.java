@@ -8,18 +8,24 @@ import dev.vrift.wire.UnixClient;
 import dev.vrift.wire.WireException;
 import java.nio.file.Files;
 
-/** Keeps a connection to vriftd, whose end tells it of our death. vriftd absent is no fault: tried again every second. */
+/** Keeps a connection to vriftd, whose end tells it of our death. vriftd absent is no fault: one is started, and the connection tried again every second. */
 final class Registration {
   private static final long RETRY_MS = 1_000;
+  /** After a connection that had been good: its successor is there by now. */
+  private static final long AGAIN_MS = 10;
+  private static final int LOOK_MS = 1_000;
   private static final int ANSWER_MS = 2_000;
   private static final long STACK_BYTES = 256 * 1024;
 
   private final Project project;
   private final Thread thread;
+  private final CoordinatorCare care;
   private volatile boolean stopping;
+  private boolean stayed;
 
   Registration(Project project) {
     this.project = project;
+    this.care = new CoordinatorCare(project.run());
     this.thread = new Thread(null, this::run, "registration", STACK_BYTES);
     thread.setDaemon(true);
   }
@@ -36,32 +42,39 @@ final class Registration {
   private void run() {
     while (!stopping) {
       try {
-        stay();
-        Thread.sleep(RETRY_MS);
+        if (!stay() && !stopping) {
+          care.ensure();
+        }
+        Thread.sleep(stayed ? AGAIN_MS : RETRY_MS);
       } catch (InterruptedException e) {
         return;
       }
     }
   }
 
-  private void stay() {
+  /** False: there is no vriftd, or none that answers. */
+  private boolean stay() {
+    stayed = false;
     if (Files.exists(project.run().stopped())) {
-      return;
+      return true;
     }
     try (UnixClient c = UnixClient.connect(RunPaths.bytes(project.run().socket()), ANSWER_MS)) {
       c.ask(
           Opcode.REGISTER,
           new Fields().put("id", project.id()).put("root", RunPaths.bytes(project.root())).put("pid", Processes.pid()),
           ANSWER_MS);
+      care.connected();
+      stayed = true;
       while (!stopping) {
         // Readable: vriftd has gone (it never speaks first).
-        if (Processes.poll(new int[] {c.fd()}, 1_000) != 0) {
-          return;
+        if (Processes.poll(new int[] {c.fd()}, LOOK_MS) != 0 || care.isHung(c)) {
+          return false;
         }
       }
+      return true;
     } catch (WireException e) {
       // No vriftd, or one that refuses: the project is served all the same.
-      return;
+      return e.kind() == WireException.Kind.REFUSED;
     }
   }
 }

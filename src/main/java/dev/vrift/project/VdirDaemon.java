@@ -6,6 +6,7 @@ import dev.vrift.config.Setting;
 import dev.vrift.platform.FaultPoint;
 import dev.vrift.platform.Faults;
 import dev.vrift.health.ProjectReport;
+import dev.vrift.platform.LockName;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
@@ -37,6 +38,7 @@ public final class VdirDaemon {
   private final Object end = new Object();
   private boolean stopRequested;
   private boolean finished;
+  private LockName lockName;
 
   private VdirDaemon() {}
 
@@ -80,6 +82,12 @@ public final class VdirDaemon {
       return EXIT_TAKEN;
     }
     FaultPoint.VDIR_LOCKED.hit();
+    lockName = new LockName(paths.lock());
+    // After the lock: who stops marks first and then looks for holders of locks, so that one of us sees the other.
+    if (Files.exists(run.stopped()) || Files.exists(paths.stopped())) {
+      Log.info("vrift was stopped; not serving ".concat(root));
+      return EXIT_TAKEN;
+    }
     UserDirs dirs = UserDirs.of(System.getenv());
     Path state = dirs.project(paths.id());
     Files.createDirectories(state, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
@@ -162,8 +170,10 @@ public final class VdirDaemon {
       Engine.retire(project.engine(), true); // unmaps nothing: a late look at the board does no harm
     }
     FaultPoint.VDIR_RETIRED.hit();
-    Files.deleteIfExists(project.paths().socket());
-    Files.deleteIfExists(project.paths().dir().resolve("pid"));
+    if (lockName.isOurs()) { // else these names are another's
+      Files.deleteIfExists(project.paths().socket());
+      Files.deleteIfExists(project.paths().dir().resolve("pid"));
+    }
     persistence.close();
     FaultPoint.VDIR_CLOSED.hit();
     Log.info("stopped serving ".concat(project.root()));
@@ -198,6 +208,10 @@ public final class VdirDaemon {
         if (loop.report().nativeWhy() == EngineReport.ROOT_MOVED) {
           // What lies at that path now, if anything, is another project: it gets a daemon of its own when it is used.
           Log.info("the project is no longer at ".concat(project.root()).concat("; ending"));
+          return;
+        }
+        if (!lockName.isOurs()) {
+          Log.warn(project.paths().lock().toString().concat(" was removed: another daemon may come up; ending"));
           return;
         }
         if (loop.report().escaped() > 0 && now >= next) {

@@ -1,10 +1,15 @@
 package dev.vrift.wire;
 
+import dev.vrift.platform.Processes;
+
 /** A client of a {@link UnixServer}. Lives on one thread, which is the only one to read or write it. */
 public final class Connection {
   private final FrameChannel channel;
   private final long number;
   private Object attachment;
+  private volatile boolean kept;
+  private volatile boolean working;
+  private volatile long since = Processes.monotonicMs();
 
   Connection(FrameChannel channel, long number) {
     this.channel = channel;
@@ -28,6 +33,21 @@ public final class Connection {
 
   public void attach(Object value) {
     attachment = value;
+  }
+
+  /** From now on this connection is never closed to make room for others: its end means something. */
+  public void keep() {
+    kept = true;
+  }
+
+  /** Since when (ms) it has been waiting for a request of the client; {@link Long#MAX_VALUE} when it may not be closed. */
+  long idleSince() {
+    return kept || working ? Long.MAX_VALUE : since;
+  }
+
+  void working(boolean now) {
+    since = Processes.monotonicMs();
+    working = now;
   }
 
   FrameChannel channel() {

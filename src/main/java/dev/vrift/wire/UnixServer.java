@@ -2,6 +2,7 @@ package dev.vrift.wire;
 
 import dev.vrift.layout.Opcode;
 import dev.vrift.platform.Log;
+import dev.vrift.platform.Processes;
 import dev.vrift.platform.Sockets;
 import java.util.HashMap;
 import java.util.Map;
@@ -12,32 +13,42 @@ import java.util.Map;
  */
 public final class UnixServer {
   public static final int MAX_CONNECTIONS = 256;
+  /** From this many free places on downward, silent connections are ended. */
+  private static final int SPARE = 32;
+  private static final int IDLE_MS = 1_000;
   private static final int BACKLOG = 128;
   private static final long STACK_BYTES = 256 * 1024;
   private static final int CLOSE_WAIT_MS = 1000;
 
   private final String name;
   private final int listener;
+  private final int ofOnePeer;
   private final RequestHandler handler;
   private final Map<Long, Connection> connections = new HashMap<>();
   private final Thread acceptor;
   private long next;
   private boolean closing;
 
-  private UnixServer(String name, int listener, RequestHandler handler) {
+  private UnixServer(String name, int listener, RequestHandler handler, int ofOnePeer) {
+    this.ofOnePeer = ofOnePeer;
     this.name = name;
     this.listener = listener;
     this.handler = handler;
     this.acceptor = new Thread(null, this::acceptAll, name.concat("-accept"), STACK_BYTES);
   }
 
-  /** Binds, listens and starts the accept thread. An old socket of that name is replaced: the caller holds the lock that makes it ours. */
+  /** As the other {@code open}, with no limit for one process. */
   public static UnixServer open(String name, byte[] path, RequestHandler handler) throws WireException {
+    return open(name, path, handler, MAX_CONNECTIONS);
+  }
+
+  /** Binds, listens and starts the accept thread. No process has more than {@code ofOnePeer} connections once half of all are taken. An old socket of that name is replaced: the caller holds the lock that makes it ours. */
+  public static UnixServer open(String name, byte[] path, RequestHandler handler, int ofOnePeer) throws WireException {
     int fd = Sockets.listen(path, BACKLOG);
     if (fd < 0) {
       throw FrameChannel.system("listening on a socket", fd);
     }
-    UnixServer server = new UnixServer(name, fd, handler);
+    UnixServer server = new UnixServer(name, fd, handler, ofOnePeer);
     server.acceptor.setDaemon(true);
     server.acceptor.start();
     return server;
@@ -59,8 +70,12 @@ public final class UnixServer {
           return;
         }
         if (fd >= 0 && connections.size() >= MAX_CONNECTIONS) {
+          makeRoom();
           Sockets.close(fd);
           continue;
+        }
+        if (fd >= 0 && connections.size() >= MAX_CONNECTIONS - SPARE) {
+          makeRoom();
         }
       }
       if (fd >= 0) {
@@ -75,6 +90,29 @@ public final class UnixServer {
         }
       }
     }
+  }
+
+  /** Ends the connection that has been silent longest, if it has been for {@link #IDLE_MS} and its end means nothing. Under the monitor. */
+  private void makeRoom() {
+    Connection oldest = null;
+    for (Connection c : connections.values()) {
+      if (oldest == null || c.idleSince() < oldest.idleSince()) {
+        oldest = c;
+      }
+    }
+    if (oldest != null && oldest.idleSince() < Processes.monotonicMs() - IDLE_MS) {
+      oldest.working(true); // not twice
+      oldest.channel().shutdown();
+    }
+  }
+
+  /** Whether a peer has its share of connections already. */
+  private synchronized boolean isGreedy(int pid) {
+    int n = 0;
+    for (Connection c : connections.values()) {
+      n += c.pid() == pid ? 1 : 0;
+    }
+    return pid > 0 && n > ofOnePeer && connections.size() > MAX_CONNECTIONS / 2;
   }
 
   private void start(int fd) {
@@ -99,9 +137,14 @@ public final class UnixServer {
     boolean accepted = false;
     try {
       c.channel().checkPeer();
+      if (isGreedy(c.pid())) {
+        return;
+      }
       accepted = true;
       while (true) {
+        c.working(false);
         Frame request = c.channel().read(-1);
+        c.working(true);
         Answer answer = answer(c, request);
         c.channel().write(answer.opcode(), request.request(), answer.payload());
         if (answer.afterwards() != null) {

@@ -11,7 +11,8 @@ import java.nio.file.Path;
 
 /**
  * Stands in for {@code vdir_d}: lock, socket, pid file, PING, STATUS, STOP, and nothing else. A file {@code die} in the root makes it exit before it is
- * ready, a file {@code hang} makes it accept and never answer.
+ * ready, {@code hang} makes it accept and never answer, {@code busy} the same while it computes, {@code slow} makes it start for 3 s, {@code home} holds the
+ * version's directory that it claims to be from, {@code sessions} says that a command runs.
  */
 public final class FakeDaemon {
   private FakeDaemon() {}
@@ -26,6 +27,11 @@ public final class FakeDaemon {
       System.exit(3);
     }
     boolean hang = Files.exists(root.resolve("hang"));
+    boolean busy = Files.exists(root.resolve("busy"));
+    String home = Files.exists(root.resolve("home")) ? Files.readString(root.resolve("home")) : "";
+    if (Files.exists(root.resolve("slow"))) {
+      Thread.sleep(3000);
+    }
     Files.writeString(p.dir().resolve("pid"), Processes.pid() + "\n");
     Runnable stop = () -> {
       p.socket().toFile().delete();
@@ -35,8 +41,11 @@ public final class FakeDaemon {
       if (hang) {
         sleep();
       }
+      while (busy && Files.exists(root.resolve("busy"))) {
+        Thread.onSpinWait();
+      }
       return switch (request.known()) {
-        case PING -> Answer.ok(new Fields().put("pid", Processes.pid()).put("version", "0"));
+        case PING -> Answer.ok(new Fields().put("pid", Processes.pid()).put("version", "0").put("home", home).put("sessions", Files.exists(root.resolve("sessions")) ? 1 : 0));
         case STATUS -> Answer.json(new Json().object().field("root", args[4]).field("id", p.id()).field("state", "serving")
             .field("pid", Processes.pid()).end().toString());
         case STOP -> Answer.ok().then(stop);
