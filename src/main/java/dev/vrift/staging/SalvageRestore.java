@@ -24,7 +24,7 @@ final class SalvageRestore {
     byte[] path = name.bytes();
     int slash = lastSlash(path);
     byte[] base = Arrays.copyOfRange(path, slash + 1, path.length);
-    if (path[0] == '/' || base.length == 0 || bad(base)) {
+    if (path[0] == '/' || base.length == 0 || bad(base) || hasEmptyPart(path)) {
       throw outside(from);
     }
     int fd = FileCalls.open(FileCalls.bytes(root.toString()), FileCalls.DIRECTORY, 0);
@@ -78,6 +78,15 @@ final class SalvageRestore {
       at--;
     }
     return at;
+  }
+
+  private static boolean hasEmptyPart(byte[] path) {
+    for (int i = 1; i < path.length; i++) {
+      if (path[i] == '/' && path[i - 1] == '/') {
+        return true;
+      }
+    }
+    return false;
   }
 
   private static boolean bad(byte[] part) {

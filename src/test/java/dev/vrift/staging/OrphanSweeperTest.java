@@ -101,7 +101,7 @@ final class OrphanSweeperTest {
     u32(at + BoardLayout.STAGED_RECORD.at("checksum"), Hash.hash32(sum, 0, sum.length, 0));
     u32(at, BoardLayout.STAGED_GENERATION * 3 | BoardLayout.STAGED_LIVE);
     u32(BoardLayout.DYN_OFFSET + BoardLayout.DYN.at("staged_high"), index + 1);
-    u32(BoardLayout.DYN_OFFSET + BoardLayout.DYN.at("staged_count"), 1);
+    u32(BoardLayout.DYN_OFFSET + BoardLayout.DYN.at("staged_count"), BoardLayout.STEP);
     int held = BoardLayout.RECORDS_OFFSET + 7 * BoardLayout.RECORD.size();
     u32(held + BoardLayout.RECORD.at("kind"), BoardLayout.KIND_HELD);
     u32(held + BoardLayout.RECORD.at("pid"), (int) pid);
