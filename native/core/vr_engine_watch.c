@@ -113,6 +113,7 @@ void vr_drop_subtree(struct vr_engine *e, uint32_t n, int self) {
 void vr_engine_distrust(struct vr_engine *e) {
   e->overflow = 0;
   e->rep.overflows++;
+  e->rep.limited = 0; /* there may be room now: the next name that finds none says so again */
   for (uint32_t d = 1; d < e->dir_count; d++) {
     e->dirs[d].complete = e->dirs[d].drained = 0;
     e->dirs[d].limited = 0;

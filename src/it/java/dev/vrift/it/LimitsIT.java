@@ -159,17 +159,17 @@ class LimitsIT {
     assertEquals(RESULT + RESULT, out.substring(0, out.indexOf("==")), out);
     assertTrue(out.contains("could not serve") && out.contains("/dev/shm"), out);
 
-    String many = "import os\nfor i in range(30000): open('file_with_a_rather_long_name_%d.c' % i, 'w').write('x')";
+    String many = "import os\nfor i in range(9000): open('file_with_a_rather_long_name_%d.c' % i, 'w').write('x')";
     String sum = "import os\nprint(sum(os.stat(f).st_size for f in os.listdir('.') if f.startswith('file')))";
     bed.env.put("SUM", sum);
     bed.run(project, 0, "python3", "-c", many);
-    out = limited(own, "mount --make-rprivate /; mount -t tmpfs -o size=8m none /dev/shm",
+    out = limited(own, "mount --make-rprivate /; mount -t tmpfs -o size=4m none /dev/shm",
         "$V init > /dev/null; sleep 1; $V run -- python3 -c \"$SUM\"; $V run -- sh -c \"$WORK\"; echo ==; $V status; mount -o remount,size=64m /dev/shm; n=0; while [ $n -lt 40 ] && $V status | grep -q limit:; do sleep 0.5; n=$((n+1)); done;"
             + " $V run -- python3 -c \"$SUM\"; echo ==; $V status; $V stop --all > /dev/null");
     String[] parts = out.split("==\n");
-    assertEquals("30000\n" + RESULT, parts[0], out);
+    assertEquals("9000\n" + RESULT, parts[0], out);
     assertTrue(parts[1].contains("limit: the memory for what is known"), parts[1]);
-    assertTrue(parts[1].contains("30000\n"), out);
+    assertTrue(parts[1].contains("9000\n"), out);
     assertFalse(parts[2].contains("limit:"), "not healed: " + out);
   }
 

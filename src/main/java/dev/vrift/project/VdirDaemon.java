@@ -202,7 +202,10 @@ public final class VdirDaemon {
           nextHealth = now + Limits.HEALTH_MS;
           if (project.limits().roomAgain(loop.report(), project.contentsProblem())) {
             Log.info("there is room again for what is known of files; the tree is read anew");
-            loop.ask(Engine::rebuild);
+            loop.ask(engine -> {
+              Engine.distrust(engine);
+              return null;
+            });
           }
         }
         if (loop.report().nativeWhy() == EngineReport.ROOT_MOVED) {
