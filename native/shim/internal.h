@@ -34,7 +34,7 @@ HIDDEN void shim_report_init(const char *trace, const char *verify_log);
 HIDDEN void shim_report_forked(void);
 /* edge.c: need of a VDir that is being mapped. */
 HIDDEN uint64_t shim_first_need(const struct vr_vdir *v);
-/* 1: the process that started this one had mapped these files, and vouches for our root, namespaces and credentials being the daemon's. */
+/* 1: the process that started this one had mapped these files, and vouches for our root and namespaces being the daemon's. */
 HIDDEN int shim_vouched(uint64_t *vdir_id, uint64_t *board_id);
 /* map.c */
 HIDDEN void shim_classify(const struct vr_vdir *v);

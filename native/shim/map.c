@@ -124,19 +124,10 @@ static uint64_t ns_inode(const char *path) {
   return raw_stat(AT_FDCWD, path, &st, 0) == 0 ? st.st_ino : 0;
 }
 
-/* Whether effective credentials equal the daemon's: its view of what is searchable is ours. vouched: by the process that started us, which
- * had made sure of its own and handed them on. */
-static int same_credentials(struct shim_mapped *m, int vouched) {
+/* Effective credentials equal the daemon's: its view of what is searchable is ours. Looked at in every process, for an exec can take
+ * capabilities away. */
+static int same_credentials(struct shim_mapped *m) {
   const struct vr_header *h = m->v.header;
-  m->who.dac_override = (uint32_t)(h->caps >> CAP_DAC_OVERRIDE) & 1;
-  if (vouched) {
-    m->who.uid = h->uid;
-    m->who.gid = h->gid;
-    m->who.may_access = 1;
-    long n = m->who.dac_override ? 0 : raw2(SYS_getgroups, 64, (long)m->who.groups);
-    m->who.ngroups = n < 0 ? 0 : (uint32_t)n;
-    return n >= 0;
-  }
   m->who.uid = (uint32_t)raw0(SYS_geteuid);
   m->who.gid = (uint32_t)raw0(SYS_getegid);
   long n = raw2(SYS_getgroups, 64, (long)m->who.groups);
@@ -145,11 +136,13 @@ static int same_credentials(struct shim_mapped *m, int vouched) {
   if (n < 0 || raw2(SYS_capget, (long)&head, (long)data) < 0) return 0;
   m->who.ngroups = (uint32_t)n;
   uint64_t caps = (uint64_t)data[1].effective << 32 | data[0].effective;
+  m->who.dac_override = (data[0].effective >> CAP_DAC_OVERRIDE) & 1;
   m->who.may_access = (uint32_t)raw0(SYS_getuid) == m->who.uid && (uint32_t)raw0(SYS_getgid) == m->who.gid;
   return h->uid == m->who.uid && h->gid == m->who.gid && h->caps == caps && h->groups_hash == vr_groups_hash(m->who.groups, (size_t)n);
 }
 
-/* The root that the header speaks of is the one at our root path, in our namespaces. */
+/* The root that the header speaks of is the one at our root path, in our namespaces. vouched: so it is for the process that started us,
+ * which had made sure and has handed both on. */
 static int same_place(struct shim_mapped *m, int vouched) {
   const struct vr_header *h = m->v.header;
   const uint32_t known = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID_BIT;
@@ -188,7 +181,7 @@ static int map_vdir(uint64_t vdir_id, int vouched) {
   if (!p) return 0;
   int attached = vr_vdir_attach(&m->v, p, size) == 0;
   if (attached && pair_ok(m, vdir_id)) {
-    if (same_place(m, vouched) && same_credentials(m, vouched)) {
+    if (same_place(m, vouched) && same_credentials(m)) {
       m->need = shim_first_need(&m->v);
       shim.root_dev = m->root_dev;
       mapped_count++;
