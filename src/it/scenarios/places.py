@@ -161,3 +161,19 @@ os.symlink("loop", "loop")
 try: os.stat("loop")
 except OSError as e: print(e.errno)
 '""", prepare=prepare)
+
+
+def exec_that_loses_capabilities(bed):
+    """The parent may read everything, its child must not: what is known about one process says nothing about the next."""
+    _need_root()
+    if not shutil.which("setpriv"):
+        raise _Skip("setpriv is not installed (apt-get install util-linux)")
+
+    def prepare(place):
+        with open(place + "/secret", "w") as f:
+            f.write("x")
+        os.chmod(place + "/secret", 0)
+        with open(place + "/ask", "w") as f:
+            f.write("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do test -r secret && echo yes || echo no; done\n")
+    out = bed.both("sh ask | sort -u; C=-dac_override,-dac_read_search; setpriv --bounding-set=$C --inh-caps=$C sh ask | sort -u", prepare=prepare)
+    assert out.split() == ["yes", "no"], out
