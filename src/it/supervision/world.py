@@ -23,7 +23,7 @@ MAKEFILE = """all: sum
 out: ; mkdir -p out
 %s
 sum: %s
-\tcat $^ | cksum >$@
+\tcat $^ | cksum >$@.new && mv $@.new $@
 """ % ("".join("out/f%d: src/f%d | out\n\tsort $< >$@.new && mv $@.new $@\n" % (i, i) for i in range(FILES)), " ".join("out/f%d" % i for i in range(FILES)))
 
 
