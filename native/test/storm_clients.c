@@ -13,7 +13,7 @@
 #include "storm_ops.h"
 
 #define WORKERS_MAX 16
-#define RECENT 100         /* rounds whose rolled back bytes must still be in salvage */
+#define RECENT 48          /* rounds whose rolled back bytes must still be in salvage */
 #define POINTS_MAX 128
 #define ROUND_LIMIT_MS 20000
 
@@ -354,11 +354,27 @@ static int closed_and_idle(const char *path) {
   for (;;) pause();
 }
 
+/* Writes half of a version, says where, and writes the rest once the file `go` is there. */
+static int hold(const char *path, const char *go, uint32_t file, uint32_t version) {
+  struct storm_round r = {.stage = 0};
+  body_size = storm_fill(body, file, version);
+  int fd = open_new(&r, path);
+  put(&r, fd, half());
+  printf("%d %s\n", getpid(), r.stage & STAGED ? "staged" : "plain");
+  fflush(stdout);
+  while (unseen(SYS_faccessat, AT_FDCWD, (long)go, F_OK, 0)) usleep(5000);
+  put(&r, fd, body_size);
+  if (close(fd)) return 1;
+  uint32_t v, n;
+  return storm_look(path, file, version, &v, &n) == WHOLE && v == version ? 0 : 3;
+}
+
 static void on_term(int sig) { stop_asked = sig; }
 
 static int as_child(int argc, char **argv) {
   struct storm_round *r = MAP_FAILED;
   if (!strcmp(argv[1], "closed-and-idle") && argc == 3) return closed_and_idle(argv[2]);
+  if (!strcmp(argv[1], "hold") && argc == 6) return hold(argv[2], argv[3], (uint32_t)atoi(argv[4]), (uint32_t)atoi(argv[5]));
   int page = argc > 2 ? atoi(argv[2]) : -1;
   if (!strcmp(argv[1], "worker") && argc == 5) return worker(page, atoi(argv[3]), atoi(argv[4]));
   if (!strcmp(argv[1], "bystander") && argc == 3) return bystander(page);

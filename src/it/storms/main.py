@@ -5,21 +5,30 @@ import signal
 import sys
 import time
 
+import clients
 import points
+import specials
 from ground import Failed, Skip
+
+STORMS = {
+    "points": lambda a: points.run(a.seed),
+    "clients": lambda a: clients.run(a.seed, a.rounds, a.short),
+    "specials": lambda a: specials.run(a.seed),
+}
 
 
 def main():
     p = argparse.ArgumentParser(prog="src/it/storms/run", description=__doc__)
-    p.add_argument("storm", choices=["points"])
+    p.add_argument("storm", choices=sorted(STORMS))
     p.add_argument("--seed", type=int, default=int(time.time()) % 100000)
-    p.add_argument("--rounds", type=int)
-    p.add_argument("--json", metavar="FILE")
+    p.add_argument("--rounds", type=int, help="instead of the storm's own number")
+    p.add_argument("--short", action="store_true", help="the slice of make test: seconds")
+    p.add_argument("--json", metavar="FILE", help="writes the result there")
     a = p.parse_args()
     begin = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     try:
-        found, word, code = points.run(a.seed), "ok", 0
+        found, word, code = STORMS[a.storm](a), "ok", 0
     except Skip as e:
         found, word, code = {}, "skipped: %s" % e, 77
     except Failed as e:
