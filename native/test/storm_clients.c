@@ -13,7 +13,7 @@
 #include "storm_ops.h"
 
 #define WORKERS_MAX 16
-#define RECENT 48          /* rounds whose rolled back bytes must still be in salvage */
+#define RECENT 1024 /* rounds of a worker whose rolled back bytes must be in salvage */
 #define POINTS_MAX 128
 #define ROUND_LIMIT_MS 20000
 
@@ -95,7 +95,7 @@ struct totals {
   unsigned long rounds, killed, ended, committed, kept, torn, lost, failed, stopped, by_point, native, salvage;
   unsigned long op[OPS], op_killed[OPS];
 };
-struct need { uint32_t file, version, bytes; };
+struct need { uint32_t file, version, bytes, op, stage, exec; };
 struct seat {
   pthread_t thread;
   int index, to, from, page_fd;
@@ -267,7 +267,7 @@ static void count(struct seat *s, int point, int status, int looker, const struc
   } else if (j->verdict == NATIVE) {
     s->t.native++;
   }
-  if (j->salvage) s->recent[s->t.salvage++ % RECENT] = (struct need){r->file, r->version, j->salvage_bytes};
+  if (j->salvage) s->recent[s->t.salvage++ % RECENT] = (struct need){r->file, r->version, j->salvage_bytes, r->op, r->stage, r->exec};
   clear(r->path, "");
   clear(r->path, ".new");
   clear(r->path, ".link");
@@ -338,9 +338,9 @@ static void print(const struct totals *t, double seconds, unsigned by_rounds, un
   printf("},\"salvage\":[");
   int first = 1;
   for (int w = 0; w < workers; w++)
-    for (unsigned long i = 0; i < seats[w].t.salvage && i < (unsigned)(RECENT / workers); i++) {
+    for (unsigned long i = 0; i < seats[w].t.salvage && i < RECENT; i++) {
       struct need *n = &seats[w].recent[(seats[w].t.salvage - 1 - i) % RECENT];
-      printf("%s[%u,%u,%u]", first ? "" : ",", n->file, n->version, n->bytes);
+      printf("%s[%u,%u,%u,\"%s%s %x\"]", first ? "" : ",", n->file, n->version, n->bytes, storm_op_names[n->op], n->exec ? " exec'ed" : "", n->stage);
       first = 0;
     }
   printf("]}\n");

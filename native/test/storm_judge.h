@@ -35,7 +35,7 @@ static struct judged judge(struct storm_round *r, uint64_t took_us) {
     /* Where nothing was at open, who came first cannot be known: ours wins, theirs is kept as .old. */
     if (stage & NAMED) j.verdict = theirs || (!r->old && fresh && (stage & CLOSING)) ? FINE : LOST;
     else if (!old && !(theirs && (stage & NAMING)) && !(took_us > SLOW_US && part)) j.verdict = TORN;
-    if (r->written >= STORM_HEAD && !fresh) j.salvage = 1, j.salvage_bytes = r->written;
+    if ((stage & STAGED) && r->written >= STORM_HEAD && !fresh) j.salvage = 1, j.salvage_bytes = r->written;
     return j;
   }
   if (r->op == OP_RENAMED) {
@@ -69,7 +69,7 @@ static struct judged judge(struct storm_round *r, uint64_t took_us) {
     j.verdict = TORN;
     return j;
   }
-  if (!fresh && r->written >= STORM_HEAD && !(part && j.bytes >= r->written) && r->op != OP_STDIO) {
+  if (!fresh && (stage & STAGED) && r->written >= STORM_HEAD && !(part && j.bytes >= r->written) && r->op != OP_STDIO) {
     j.salvage = 1;
     j.salvage_bytes = r->written;
   }

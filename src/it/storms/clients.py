@@ -10,7 +10,7 @@ import specials
 from ground import Failed, Ground, points, tool
 
 WORKERS = 4
-CHUNK_ALIVE = 2500
+CHUNK_ALIVE = 400  # what they leave in salvage must fit into its 256 files, or the oldest are dropped before we look
 CHUNK_DEAD = 250  # without a daemon nobody frees what the dead leave on the board
 DIRT = ("torn", "lost", "failed", "bystander_bad")
 SUMS = ("rounds", "killed", "stopped", "committed", "kept", "native", "bystander_rounds") + DIRT
@@ -51,8 +51,11 @@ def in_salvage(place):
     """{(file, version): longest beginning} of what lies in salvage."""
     out, d = {}, place + "/.vrift/salvage"
     for name in os.listdir(d) if os.path.isdir(d) else []:
-        with open(os.path.join(d, name), "rb") as f:
-            data = f.read()
+        try:
+            with open(os.path.join(d, name), "rb") as f:
+                data = f.read()
+        except FileNotFoundError:
+            continue  # one of the oldest: the area is bounded
         try:
             file, version, size = [int(x, 16) for x in data[:26].split()]
         except ValueError:
@@ -65,6 +68,7 @@ def in_salvage(place):
 def settle(g, place, found, seed, what):
     """No staging file of the dead after 10 s; what was rolled back is in salvage."""
     took = g.wait_staging_empty(place)
+    d = place + "/.vrift/salvage"
     if took is None:
         raise Failed("%s, seed %d: staging files left after 10 s: %s" % (what, seed, g.staging_files(place)[:5]))
     have = in_salvage(place)
@@ -72,6 +76,8 @@ def settle(g, place, found, seed, what):
     if missing:
         raise Failed("%s, seed %d: of %d rolled back contents %d are not in salvage, the first [file, version, bytes]: %s" % (
             what, seed, len(found["salvage"]), len(missing), missing[:3]))
+    for name in os.listdir(d) if os.path.isdir(d) else []:
+        os.unlink(os.path.join(d, name))
     return took, len(found["salvage"])
 
 
@@ -130,10 +136,13 @@ def run(seed, rounds=None, short=False):
                 add(total, g, place, play(g, place, min(n, chunk), seed + number), seed + number, what)
                 n -= chunk
         each = max(3, rounds // 250)
-        found = storm(g, place, each, seed + 501, client_points())
-        add(total, g, place, found, seed + 501, "points")
-        for name, n in found["points"].items():
-            fired[name] += n
+        while each > 0:
+            number += 1
+            found = storm(g, place, min(each, 8), seed + number, client_points())
+            add(total, g, place, found, seed + number, "points")
+            for name, n in found["points"].items():
+                fired[name] += n
+            each -= 8
         never = sorted(n for n in fired if not fired[n])
         if never and not short:
             raise Failed("points that killed nobody, seed %d: %s" % (seed, ", ".join(never)))
