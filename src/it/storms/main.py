@@ -5,12 +5,14 @@ import signal
 import sys
 import time
 
+import chaos
 import clients
 import points
 import specials
 from ground import Failed, Skip
 
 STORMS = {
+    "chaos": lambda a: chaos.run(a.seed, a.rounds, a.short),
     "points": lambda a: points.run(a.seed),
     "clients": lambda a: clients.run(a.seed, a.rounds, a.short),
     "specials": lambda a: specials.run(a.seed),
@@ -24,6 +26,7 @@ def main():
     p.add_argument("--rounds", type=int, help="instead of the storm's own number")
     p.add_argument("--short", action="store_true", help="the slice of make test: seconds")
     p.add_argument("--json", metavar="FILE", help="writes the result there")
+    p.add_argument("--markdown", metavar="FILE", help="chaos: writes its table there")
     a = p.parse_args()
     begin = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
@@ -34,7 +37,10 @@ def main():
     except Failed as e:
         found, word, code = {}, "FAILED: %s" % e, 1
     found.update(storm=a.storm, seed=a.seed, seconds=round(time.monotonic() - begin, 1))
-    print("%s: %s  %s" % (a.storm, " ".join("%s=%s" % (k, v) for k, v in found.items() if k != "storm"), word))
+    if a.markdown and "results" in found:
+        with open(a.markdown, "w") as f:
+            f.write(chaos.markdown(found))
+    print("%s: %s  %s" % (a.storm, " ".join("%s=%s" % (k, v) for k, v in found.items() if k not in ("storm", "results")), word))
     if a.json:
         with open(a.json, "w") as f:
             json.dump(dict(found, schema_version=1, result=word), f, indent=1)
