@@ -10,14 +10,14 @@ enum action { NONE, KILL, STOP, EXIT, DELAY, ERRNO, LOG };
 enum { NOT, CAN };
 
 static const struct {
-  const char *name, *component, *meaning;
+  char name[32], component[12], meaning[120]; /* no pointers: nothing to relocate at the start of each client */
   int can_fail;
 } points[VR_POINTS + 1] = {
 #define VR_POINT(component, name, errno_, meaning) {#name, #component, meaning, errno_},
 #include "vr_fault_points.def"
 #undef VR_POINT
 };
-static const char *const action_names[] = {"none", "kill", "stop", "exit", "delay", "errno", "log"};
+static const char action_names[][8] = {"none", "kill", "stop", "exit", "delay", "errno", "log"};
 
 struct arm {
   uint32_t action, argument, nth, onward; /* onward: 1: from the nth hit on */

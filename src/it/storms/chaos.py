@@ -19,6 +19,7 @@ FILES = 5
 PAIRS = 5           # turns without and with faults, per scenario; 1 in the short slice
 RECOVER_SECONDS = 20
 POINT_SECONDS = 1.0
+ALONE_SECONDS = 3  # then a command starts the vriftd that has not come back by itself
 FORGIVE_AFTER = 4  # deaths of a daemon, then an explicit restart: more than five in a minute are quarantined
 MAKEFILE = "O = $(patsubst %.c,%.o,$(wildcard *.c))\nprog: $(O)\n\tgcc -o $@ $(O)\n%.o: %.c all.h\n\tgcc -O0 -c -o $@ $<\n"
 
@@ -115,10 +116,9 @@ class Chaos:
         self.g.serve(self.a)
 
     def need_coordinator(self):
-        end = time.monotonic() + RECOVER_SECONDS
-        while not self.g.coordinator() and time.monotonic() < end:
-            self.g.run(["true"], self.a)
-            time.sleep(0.02)
+        """A command that needs vriftd starts it."""
+        if not self.g.coordinator():
+            self.g.cli("init", place=self.a)
 
     # ---- one round each: (what, seconds to recovery or None)
     def client_crash(self):
@@ -170,16 +170,19 @@ class Chaos:
             return None
         time.sleep(self.rng.random() * 0.2)
         self.g.kill(pid)
-        begin = time.monotonic()
+        begin, what = time.monotonic(), "SIGKILL at a random instant; back by itself"
         while time.monotonic() - begin < RECOVER_SECONDS:
+            if time.monotonic() - begin > ALONE_SECONDS and not self.g.coordinator():
+                begin, what = time.monotonic(), "SIGKILL at a random instant; back with the next command"
+                self.need_coordinator()
             answer = self.g.ask(self.g.run_dir + "/vriftd.sock", STATUS, 1)
             if answer and answer[0] == OK and all(os.path.realpath(p) in answer[1].decode("utf-8", "replace") for p in (self.a, self.b)):
                 found = list(self.g.all_daemons().values())
                 if len(found) != len(set(found)):
                     raise Failed("chaos, seed %d: doubled daemons %s" % (self.seed, found))
-                return "SIGKILL at a random instant", time.monotonic() - begin
+                return what, time.monotonic() - begin
             time.sleep(0.005)
-        return "SIGKILL at a random instant", None
+        return what, None
 
     def corruption(self):
         s = self.g.status(self.a)
