@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 
+import calls
 import chaos
 import clients
 import points
@@ -12,6 +13,7 @@ import specials
 from ground import Failed, Skip
 
 STORMS = {
+    "calls": lambda a: calls.run(a.seed, a.rounds, a.short),
     "chaos": lambda a: chaos.run(a.seed, a.rounds, a.short),
     "points": lambda a: points.run(a.seed),
     "clients": lambda a: clients.run(a.seed, a.rounds, a.short),
