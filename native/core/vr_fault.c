@@ -10,14 +10,14 @@ enum action { NONE, KILL, STOP, EXIT, DELAY, ERRNO, LOG };
 enum { NOT, CAN };
 
 static const struct {
-  const char *name, *component, *meaning;
+  char name[32], component[12], meaning[120]; /* no pointers: nothing to relocate at the start of each client */
   int can_fail;
 } points[VR_POINTS + 1] = {
 #define VR_POINT(component, name, errno_, meaning) {#name, #component, meaning, errno_},
 #include "vr_fault_points.def"
 #undef VR_POINT
 };
-static const char *const action_names[] = {"none", "kill", "stop", "exit", "delay", "errno", "log"};
+static const char action_names[][8] = {"none", "kill", "stop", "exit", "delay", "errno", "log"};
 
 struct arm {
   uint32_t action, argument, nth, onward; /* onward: 1: from the nth hit on */
@@ -39,7 +39,7 @@ int vr_fault_find(const char *name, size_t n) {
   return -1;
 }
 
-static char *put(char *at, const char *end, const char *text) {
+static char *put_text(char *at, const char *end, const char *text) {
   while (*text && at < end) *at++ = *text++;
   return at;
 }
@@ -55,18 +55,18 @@ static char *put_number(char *at, const char *end, uint64_t v) {
 /* One write, so that lines of several processes do not mix. */
 static void say(enum vr_fault_point p, uint32_t action, uint32_t hit) {
   char line[LINE_MAX_BYTES], *at = line, *end = line + sizeof line - 1;
-  at = put(at, end, "fault point ");
-  at = put(at, end, points[p].name);
-  at = put(at, end, ": ");
-  at = put(at, end, action_names[action]);
-  at = put(at, end, " at hit ");
+  at = put_text(at, end, "fault point ");
+  at = put_text(at, end, points[p].name);
+  at = put_text(at, end, ": ");
+  at = put_text(at, end, action_names[action]);
+  at = put_text(at, end, " at hit ");
   at = put_number(at, end, hit);
-  at = put(at, end, ", pid ");
+  at = put_text(at, end, ", pid ");
   at = put_number(at, end, (uint64_t)vr_sys6(SYS_getpid, 0, 0, 0, 0, 0, 0));
   *at++ = '\n';
   int fd = 2;
   if (log_to && *log_to) fd = vr_openat(AT_FDCWD, log_to, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return;
+  if (fd < 0) fd = 2; /* EMFILE can be what is being tested */
   vr_sys6(SYS_write, fd, (long)line, at - line, 0, 0, 0);
   if (fd != 2) vr_close(fd);
 }

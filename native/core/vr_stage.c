@@ -157,11 +157,15 @@ int vr_owner_alive(uint32_t pid, uint64_t time) {
   return start * PROC_TICK_NS <= time + VR_OWNER_START_SLACK_NS;
 }
 
+/* 1: it is; 0: it is not; -errno: not known. */
 static int is_root(const struct vr_stage_place *p, int fd) {
   struct statx st;
-  return vr_fstatx(fd, &st) == 0 && S_ISDIR(st.stx_mode) && st.stx_ino == p->board->header->root_ino &&
-         vr_statx_dev(&st) == p->board->header->root_dev;
+  int e = vr_fstatx(fd, &st);
+  if (e) return e;
+  return S_ISDIR(st.stx_mode) && st.stx_ino == p->board->header->root_ino && vr_statx_dev(&st) == p->board->header->root_dev;
 }
+/* A directory that is not there or not what it was; other errors say nothing about it. */
+static int says_gone(int e) { return e == -ENOENT || e == -ENOTDIR || e == -ELOOP || e == -ESTALE || e == -EACCES; }
 
 /* The project was moved while the file was staged: the descriptor still knows where its staging file is. */
 static __attribute__((noinline)) int root_from_descriptor(const struct vr_stage_place *p, int fd) {
@@ -169,6 +173,7 @@ static __attribute__((noinline)) int root_from_descriptor(const struct vr_stage_
   *put_number(put_text(link, "/proc/self/fd/"), (uint64_t)fd) = 0;
   long n = vr_readlinkat(AT_FDCWD, link, path, sizeof path - 1);
   uint32_t tail = (uint32_t)strlen(p->name);
+  if (n < 0) return (int)n;
   if (n <= (long)tail + 1) return -ENOENT;
   path[n] = 0;
   if (path[n - (long)tail - 1] != '/' || memcmp(path + n - tail, p->name, tail)) return -ENOENT;
@@ -199,18 +204,23 @@ int vr_stage_find(struct vr_stage_place *p, const struct vr_staged *r, int fd) {
   p->root_fd = p->parent_fd = -1;
   vr_stage_name(p->board->header->project_id, r->pid, r->fd, r->stamp, p->name);
   int root = vr_openat(AT_FDCWD, p->root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  if (root == -EMFILE || root == -ENFILE) return root;
+  if (root < 0 && !says_gone(root)) return root;
   p->root_fd = root;
   /* A root below which the parent is the one in the record is the root. */
   if (root >= 0 && open_parent(p, r) == 0) return 0;
   p->root_fd = -1;
-  if (root < 0 || !is_root(p, root)) {
+  int is = root < 0 ? 0 : is_root(p, root);
+  if (is < 0) {
+    vr_close(root);
+    return is;
+  }
+  if (!is) {
     if (root >= 0) vr_close(root);
     if (fd < 0) return -ESTALE;
     if ((root = root_from_descriptor(p, fd)) < 0) return root;
-    if (!is_root(p, root)) {
+    if ((is = is_root(p, root)) != 1) {
       vr_close(root);
-      return -ESTALE;
+      return is < 0 ? is : -ESTALE;
     }
   }
   p->root_fd = root;

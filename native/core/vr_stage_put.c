@@ -22,6 +22,7 @@ static int is_inode(const struct statx *st, const struct vr_staged *r, uint64_t 
 
 static int look(const struct vr_stage_place *p, const struct vr_staged *r, struct sight *s) {
   int e = vr_statx(p->root_fd, p->name, AT_SYMLINK_NOFOLLOW, &s->staging);
+  if (e && e != -ENOENT && e != -ENOTDIR) return e; /* not known, which is not "gone" */
   s->staged = e == 0 && is_inode(&s->staging, r, r->staging_ino) && S_ISREG(s->staging.stx_mode);
   /* The target second: whoever else places the file moves it from staging to target, so one of the two looks sees it. */
   e = vr_statx(p->parent_fd, p->base, AT_SYMLINK_NOFOLLOW, &s->target);

@@ -11,7 +11,12 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-static inline long vr_sys6(long n, long a, long b, long c, long d, long e, long f) {
+#ifdef VR_SYS_INJECT /* test builds: the n-th call fails, vr_inject.c */
+#define VR_SYS6 vr_sys6_real
+#else
+#define VR_SYS6 vr_sys6
+#endif
+static inline long VR_SYS6(long n, long a, long b, long c, long d, long e, long f) {
 #if defined(__x86_64__)
   register long r10 __asm__("r10") = d;
   register long r8 __asm__("r8") = e;
@@ -33,6 +38,10 @@ static inline long vr_sys6(long n, long a, long b, long c, long d, long e, long 
 #error "vrift: unsupported processor"
 #endif
 }
+#ifdef VR_SYS_INJECT
+long vr_inject6(long n, long a, long b, long c, long d, long e, long f) __attribute__((visibility("hidden")));
+static inline long vr_sys6(long n, long a, long b, long c, long d, long e, long f) { return vr_inject6(n, a, b, c, d, e, f); }
+#endif
 static inline int vr_openat(int dir, const char *path, int flags, mode_t mode) {
   return (int)vr_sys6(SYS_openat, dir, (long)path, flags, mode, 0, 0);
 }

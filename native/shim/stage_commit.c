@@ -75,7 +75,9 @@ int stage_find(struct vr_stage_place *place, struct stage_slot *slot, int fd) {
 
 int stage_slot_is_here(const struct stage_slot *slot) {
   struct statx st;
-  return vr_fstatx(slot->fd, &st) == 0 && st.stx_ino == slot->record.staging_ino && vr_statx_dev(&st) == slot->record.parent_dev;
+  int e = vr_fstatx(slot->fd, &st);
+  if (e && e != -EBADF) return 1; /* not known: what is done with it will say what is wrong, where "not here" would be silent */
+  return e == 0 && st.stx_ino == slot->record.staging_ino && vr_statx_dev(&st) == slot->record.parent_dev;
 }
 
 /* No descriptor is free (EMFILE): by path names. The checks are the same, their result can be overtaken by a rename of the parent. */
@@ -127,13 +129,14 @@ static int put(struct stage_slot *slot, int fd) {
   stage_place_init(&place);
   int done = stage_find(&place, slot, fd);
   if (done == 0) {
-    done = vr_stage_put(&place, &slot->record, fd, VR_STAGE_COMMIT, slot->old_mtime);
-  } else if (done == -EMFILE || done == -ENFILE) {
-    done = put_without_descriptors(slot, &place);
+    done = vr_stage_put(&place, &slot->record, fd, slot->shared ? VR_STAGE_PROMOTE : VR_STAGE_COMMIT, slot->old_mtime);
   } else {
-    /* The parent is gone or another directory: natively the file went with it. Its bytes are kept if they can be. */
-    if (place.root_fd >= 0) vr_salvage_move(&place, &slot->record);
-    done = VR_STAGE_LOST;
+    /* Gone, or another directory now: natively the file went with it. Anything else (EMFILE, EIO, ENOMEM) says nothing about the parent: by
+     * path names then, and if that fails too, close says so. The bytes are kept if they can be. */
+    int gone = done == -ENOENT || done == -ENOTDIR || done == -ESTALE || done == -ELOOP || done == -EXDEV;
+    int tried = gone ? VR_STAGE_LOST : put_without_descriptors(slot, &place);
+    if ((gone || tried < 0) && place.root_fd >= 0) vr_salvage_move(&place, &slot->record);
+    done = tried == -ESTALE ? VR_STAGE_LOST : tried; /* replaced by somebody meanwhile: natively ours is unlinked */
   }
   vr_stage_leave(&place);
   return done;

@@ -37,6 +37,7 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
   vr_stage_leave(&place);
   errno = saved;
   if (done < 0 && !demoted) { /* still staged; commit will report what is wrong */
+    slot->shared = 1;
     __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
     return 0;
   }

@@ -96,6 +96,7 @@ static struct stage_slot *slot_claim(void) {
     }
     if (__atomic_compare_exchange_n(&stage_slots[i].state, &was, SLOT_BUSY, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
       stage_slots[i].pid = shim.pid;
+      stage_slots[i].shared = 0;
       uint32_t high = __atomic_load_n(&stage_high, __ATOMIC_RELAXED);
       while (high < (uint32_t)i + 1 && !__atomic_compare_exchange_n(&stage_high, &high, (uint32_t)i + 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
       }

@@ -11,6 +11,7 @@ struct stage_slot {
   int fd;
   pid_t pid;         /* a forked child has a copy of the table, and nothing of its own in it */
   int held;          /* index of the HELD record */
+  int shared;        /* a promotion failed: there may be copies of the descriptor, so the inode itself must get to its place */
   uint32_t staged;   /* index of the staged record */
   struct vr_staged record; /* our own copy: what others could overwrite on the board is not trusted */
   int from_memory;   /* the record's parent was not looked at */

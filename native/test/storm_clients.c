@@ -13,21 +13,24 @@
 #include "storm_ops.h"
 
 #define WORKERS_MAX 16
-#define RECENT 100         /* rounds whose rolled back bytes must still be in salvage */
+#define RECENT 1024 /* rounds of a worker whose rolled back bytes must be in salvage */
 #define POINTS_MAX 128
 #define ROUND_LIMIT_MS 20000
 
-struct reply { pid_t pid; int status; };
+struct reply { pid_t pid; int status, looker_status; };
 
 /* ---- the worker: has the library, forks writers */
+static int is_looker_fault(const struct storm_round *r) { return !strncmp(r->fault, "promote_other", 13); }
+
+static void become_program(const struct storm_round *r, const char *what, int page_fd, int with_fault) {
+  char a[16];
+  snprintf(a, sizeof a, "%d", page_fd);
+  if (with_fault && r->fault[0]) setenv("VRIFT_FAULT", r->fault, 1);
+  execl("/proc/self/exe", "storm_clients", what, a, (char *)NULL);
+  _exit(4);
+}
 static void become_writer(struct storm_round *r, int page_fd) {
-  if (r->exec) {
-    char a[16];
-    snprintf(a, sizeof a, "%d", page_fd);
-    if (r->fault[0]) setenv("VRIFT_FAULT", r->fault, 1);
-    execl("/proc/self/exe", "storm_clients", "write", a, (char *)NULL);
-    _exit(4);
-  }
+  if (r->exec) become_program(r, "write", page_fd, !is_looker_fault(r));
   act(r, page_fd);
   exit(0);
 }
@@ -39,19 +42,25 @@ static int worker(int page_fd, int from, int to) {
   while (read(from, &c, 1) == 1) {
     uint32_t op = r->op; /* the page is the next round's once the reply is out */
     pid_t looker = op == OP_LOOKED ? fork() : -1;
-    if (looker == 0) look_on(r);
+    if (looker == 0) {
+      if (is_looker_fault(r)) become_program(r, "look", page_fd, 1);
+      look_on(r);
+    }
     pid_t pid = fork();
     if (pid == 0) {
       close(from);
       close(to);
       become_writer(r, page_fd);
     }
-    struct reply reply = {pid, 0};
+    struct reply reply = {pid, 0, 0};
     if (write(to, &reply, sizeof reply) != (ssize_t)sizeof reply) return 1;
     if (pid < 0) continue;
     while (waitpid(pid, &reply.status, 0) < 0 && errno == EINTR) {
     }
-    if (looker > 0) kill(looker, SIGKILL); /* ours and not reaped: it cannot be another's pid */
+    if (looker > 0) {
+      if (!is_looker_fault(r)) kill(looker, SIGKILL); /* ours and not reaped: it cannot be another's pid */
+      waitpid(looker, &reply.looker_status, 0);
+    }
     if (op != OP_INHERITED && write(to, &reply, sizeof reply) != (ssize_t)sizeof reply) return 1;
     while (waitpid(-1, NULL, 0) > 0) { /* children that outlived the writer */
     }
@@ -86,7 +95,7 @@ struct totals {
   unsigned long rounds, killed, ended, committed, kept, torn, lost, failed, stopped, by_point, native, salvage;
   unsigned long op[OPS], op_killed[OPS];
 };
-struct need { uint32_t file, version, bytes; };
+struct need { uint32_t file, version, bytes, op, stage, exec; };
 struct seat {
   pthread_t thread;
   int index, to, from, page_fd;
@@ -179,20 +188,36 @@ static void make_old(const struct storm_round *r) {
   if (fd < 0 || write(fd, content, n) != (ssize_t)n || close(fd)) perror(r->path);
 }
 
+/* The op that gets to a point most surely. */
+static uint32_t op_for(const char *point, uint32_t otherwise) {
+  static const struct { const char *begin; uint32_t op; } best[] = {
+      {"copy_", OP_LINKED}, {"salvage_", OP_REPLACED}, {"promote_other", OP_LOOKED}, {"rename_by_path", OP_NO_DESCRIPTOR}, {"lost_", OP_UNSEEN_CLOSE},
+      {"demote_", OP_LOCKED}, {"same_", OP_SAME}, {"old_link", OP_FSYNC}, {"promote_", OP_FSYNC}, {"commit_", OP_REWRITE}};
+  for (size_t i = 0; i < sizeof best / sizeof *best; i++)
+    if (!strncmp(point, best[i].begin, strlen(best[i].begin))) return best[i].op;
+  return otherwise;
+}
+
 /* Fills the page for the next round: a path of its own, with an old version in it or none. */
 static void plan(struct seat *s, int point) {
   struct storm_round *r = s->r;
   memset(r, 0, sizeof *r);
   r->op = (uint32_t)(rand_r(&s->seed) % OPS);
+  if (point >= 0 && rand_r(&s->seed) % 4) r->op = op_for(points[point], r->op);
   r->file = (uint32_t)s->index;
   r->old = ++s->next_version;
   r->version = r->op == OP_SAME ? r->old : ++s->next_version;
   snprintf(r->path, sizeof r->path, "w%d/f%u.%s", s->index, r->version, rand_r(&s->seed) & 1 ? "o" : "txt");
   if (r->op == OP_CREATE || rand_r(&s->seed) % 3 == 0) r->old = 0;
   else make_old(r);
+  if (point >= 0 && !r->old && r->op != OP_CREATE && rand_r(&s->seed) % 4) {
+    r->old = s->next_version - (r->version != s->next_version ? 0 : 1);
+    if (r->op == OP_SAME) r->old = r->version;
+    make_old(r);
+  }
   if (r->op == OP_SAME && !r->old) r->op = OP_CREATE;
   r->exec = point >= 0 || rand_r(&s->seed) % 8 == 0;
-  if (point >= 0) snprintf(r->fault, sizeof r->fault, "%s:kill:%d", points[point], 1 + (int)(rand_r(&s->seed) % 3));
+  if (point >= 0) snprintf(r->fault, sizeof r->fault, "%s:kill:%d", points[point], rand_r(&s->seed) % 3 ? 1 : 1 + (int)(rand_r(&s->seed) % 4));
 }
 
 /* Kills the writer at a random instant, or stops it for a moment, or leaves it alone. */
@@ -216,15 +241,17 @@ static int disturb(struct seat *s, int pidfd, uint64_t usual) {
   return 1;
 }
 
-static void count(struct seat *s, int point, int status, const struct judged *j) {
+static int is_kill(int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL; }
+
+static void count(struct seat *s, int point, int status, int looker, const struct judged *j) {
   struct storm_round *r = s->r;
-  int killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  int killed = is_kill(status);
   s->t.rounds++;
   s->t.op[r->op]++;
   s->t.op_killed[r->op] += (unsigned)killed;
   if (killed) s->t.killed++;
   else s->t.ended++;
-  if (point >= 0 && killed) s->fired[point]++, s->t.by_point++;
+  if (point >= 0 && (killed || (is_looker_fault(r) && is_kill(looker)))) s->fired[point]++, s->t.by_point++;
   if (j->committed) s->t.committed++;
   else s->t.kept++;
   if (!killed && (!WIFEXITED(status) || WEXITSTATUS(status) || r->failed)) {
@@ -240,7 +267,7 @@ static void count(struct seat *s, int point, int status, const struct judged *j)
   } else if (j->verdict == NATIVE) {
     s->t.native++;
   }
-  if (j->salvage) s->recent[s->t.salvage++ % RECENT] = (struct need){r->file, r->version, j->salvage_bytes};
+  if (j->salvage) s->recent[s->t.salvage++ % RECENT] = (struct need){r->file, r->version, j->salvage_bytes, r->op, r->stage, r->exec};
   clear(r->path, "");
   clear(r->path, ".new");
   clear(r->path, ".link");
@@ -271,7 +298,7 @@ static int play(struct seat *s, int point) {
   if (!WIFSIGNALED(reply.status)) *usual = *usual ? (*usual * 7 + took) / 8 : took;
   struct judged j = judge(r, took);
   if (!control && j.verdict == TORN && !(storm_get(r) & STAGED) && ((storm_get(r) & PLAIN) || !has_staging(reply.pid))) j.verdict = NATIVE;
-  count(s, point, reply.status, &j);
+  count(s, point, reply.status, reply.looker_status, &j);
   return 0;
 }
 
@@ -311,24 +338,50 @@ static void print(const struct totals *t, double seconds, unsigned by_rounds, un
   printf("},\"salvage\":[");
   int first = 1;
   for (int w = 0; w < workers; w++)
-    for (unsigned long i = 0; i < seats[w].t.salvage && i < (unsigned)(RECENT / workers); i++) {
+    for (unsigned long i = 0; i < seats[w].t.salvage && i < RECENT; i++) {
       struct need *n = &seats[w].recent[(seats[w].t.salvage - 1 - i) % RECENT];
-      printf("%s[%u,%u,%u]", first ? "" : ",", n->file, n->version, n->bytes);
+      printf("%s[%u,%u,%u,\"%s%s %x\"]", first ? "" : ",", n->file, n->version, n->bytes, storm_op_names[n->op], n->exec ? " exec'ed" : "", n->stage);
       first = 0;
     }
   printf("]}\n");
+}
+
+/* A writer that closes by a call of its own and then only waits: the daemon has to find out. */
+static int closed_and_idle(const char *path) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (fd < 0 || write(fd, "done\n", 5) != 5) return 1;
+  unseen(SYS_close, fd, 0, 0, 0);
+  for (;;) pause();
+}
+
+/* Writes half of a version, says where, and writes the rest once the file `go` is there. */
+static int hold(const char *path, const char *go, uint32_t file, uint32_t version) {
+  struct storm_round r = {.stage = 0};
+  body_size = storm_fill(body, file, version);
+  int fd = open_new(&r, path);
+  put(&r, fd, half());
+  printf("%d %s\n", getpid(), r.stage & STAGED ? "staged" : "plain");
+  fflush(stdout);
+  while (unseen(SYS_faccessat, AT_FDCWD, (long)go, F_OK, 0)) usleep(5000);
+  put(&r, fd, body_size);
+  if (close(fd)) return 1;
+  uint32_t v, n;
+  return storm_look(path, file, version, &v, &n) == WHOLE && v == version ? 0 : 3;
 }
 
 static void on_term(int sig) { stop_asked = sig; }
 
 static int as_child(int argc, char **argv) {
   struct storm_round *r = MAP_FAILED;
+  if (!strcmp(argv[1], "closed-and-idle") && argc == 3) return closed_and_idle(argv[2]);
+  if (!strcmp(argv[1], "hold") && argc == 6) return hold(argv[2], argv[3], (uint32_t)atoi(argv[4]), (uint32_t)atoi(argv[5]));
   int page = argc > 2 ? atoi(argv[2]) : -1;
   if (!strcmp(argv[1], "worker") && argc == 5) return worker(page, atoi(argv[3]), atoi(argv[4]));
   if (!strcmp(argv[1], "bystander") && argc == 3) return bystander(page);
-  if (!strcmp(argv[1], "write") || !strcmp(argv[1], "finish")) r = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, page, 0);
+  if (!strcmp(argv[1], "write") || !strcmp(argv[1], "look") || !strcmp(argv[1], "finish")) r = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, page, 0);
   if (r == MAP_FAILED) return -1;
   if (argc == 4) return finish(r, atoi(argv[3]));
+  if (!strcmp(argv[1], "look")) look_on(r);
   act(r, page);
   return 0;
 }

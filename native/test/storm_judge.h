@@ -30,6 +30,14 @@ static struct judged judge(struct storm_round *r, uint64_t took_us) {
     else if (!old && !fresh && !moving && !(took_us > SLOW_US && part)) j.verdict = TORN;
     return j;
   }
+  if (r->op == OP_REPLACED) { /* who replaced it wins; what was written is in salvage */
+    int theirs = j.sight == PART && j.bytes == 0;
+    /* Where nothing was at open, who came first cannot be known: ours wins, theirs is kept as .old. */
+    if (stage & NAMED) j.verdict = theirs || (!r->old && fresh && (stage & CLOSING)) ? FINE : LOST;
+    else if (!old && !(theirs && (stage & NAMING)) && !(took_us > SLOW_US && part)) j.verdict = TORN;
+    if ((stage & STAGED) && r->written >= STORM_HEAD && !fresh) j.salvage = 1, j.salvage_bytes = r->written;
+    return j;
+  }
   if (r->op == OP_RENAMED) {
     if (stage & NAMED) j.verdict = fresh ? FINE : j.sight == PART || j.sight == OTHER ? TORN : LOST;
     else if (!old && !(fresh && (stage & NAMING))) j.verdict = TORN;
@@ -61,7 +69,7 @@ static struct judged judge(struct storm_round *r, uint64_t took_us) {
     j.verdict = TORN;
     return j;
   }
-  if (!fresh && r->written >= STORM_HEAD && !(part && j.bytes >= r->written) && r->op != OP_STDIO) {
+  if (!fresh && (stage & STAGED) && r->written >= STORM_HEAD && !(part && j.bytes >= r->written) && r->op != OP_STDIO) {
     j.salvage = 1;
     j.salvage_bytes = r->written;
   }

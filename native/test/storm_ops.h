@@ -7,13 +7,14 @@
 #include <sys/wait.h>
 #include "storm.h"
 
-#define WAIT_LOOK_US 300000
+#define WAIT_LOOK_US 100000
 
 /* System calls of the program's own, which no library sees. */
 static long unseen(long n, long a, long b, long c, long d) {
   register long r10 __asm__("r10") = d;
+  register long r8 __asm__("r8") = 0;
   long r;
-  __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
+  __asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
   return r;
 }
 
@@ -152,8 +153,20 @@ static void op_linked(struct storm_round *r) {
   snprintf(other, sizeof other, "%s.link", r->path);
   int fd = open_new(r, r->path);
   put(r, fd, body_size);
-  unseen(SYS_linkat, AT_FDCWD, (long)r->path, AT_FDCWD, (long)other);
+  if (r->old && unseen(SYS_linkat, AT_FDCWD, (long)r->path, AT_FDCWD, (long)other)) give_up(r);
   storm_set(r, SHOWING); /* no rename is possible: close copies */
+  shut(r, fd);
+}
+static void op_replaced(struct storm_round *r) {
+  char other[STORM_PATH + 8];
+  snprintf(other, sizeof other, "%s.new", r->path);
+  int fd = open_new(r, r->path);
+  put(r, fd, body_size);
+  int mine = (int)unseen(SYS_openat, AT_FDCWD, (long)other, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  storm_set(r, NAMING);
+  if (unseen(SYS_renameat, AT_FDCWD, (long)other, AT_FDCWD, (long)r->path)) give_up(r); /* another, empty file is there now */
+  storm_set(r, NAMED);
+  unseen(SYS_close, mine, 0, 0, 0);
   shut(r, fd);
 }
 static void op_no_descriptor(struct storm_round *r) {
@@ -230,6 +243,7 @@ static void act(struct storm_round *r, int page_fd) {
     case OP_MOVED_OPEN: op_moved_open(r); break;
     case OP_UNLINKED_OPEN: op_unlinked_open(r); break;
     case OP_LOOKED: op_looked(r); break;
+    case OP_REPLACED: op_replaced(r); break;
     default: op_whole(r); break;
   }
   storm_set(r, ENDED);

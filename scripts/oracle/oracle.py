@@ -11,6 +11,7 @@ import time
 
 import builds
 import trees
+from killer import Killer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.dirname(os.path.dirname(HERE))
@@ -66,7 +67,7 @@ def run_steps(build, project, env, prefix, log):
     return results
 
 
-def one_variant(build, template, place, kept, env, under_vrift):
+def one_variant(build, template, place, kept, env, under_vrift, killer_seed=None):
     shutil.rmtree(place, ignore_errors=True)
     subprocess.run(["cp", "-a", template, place], check=True)
     log_path = kept + ".log"
@@ -76,7 +77,15 @@ def one_variant(build, template, place, kept, env, under_vrift):
             extra["serving"] = wait_serving(place, env)
             env = dict(env, VRIFT_VERIFY="1", VRIFT_VERIFY_LOG=verify_log)
             prefix = [vrift_command(), "run", "--"]
-        results = run_steps(build, place, env, prefix, log)
+        if under_vrift and killer_seed is not None:
+            with Killer(env["VRIFT_RUNTIME_DIR"], killer_seed, vrift_command(), place, env) as killer:
+                results = run_steps(build, place, env, prefix, log)
+            extra["killed"] = killer.done
+            extra["from_memory"] = killer.from_memory
+            if not wait_serving(place, env):
+                extra["serving"] = False
+        else:
+            results = run_steps(build, place, env, prefix, log)
     if under_vrift:
         extra["stats"] = stats(place, env)
         stopped = subprocess.run([vrift_command(), "stop", "--all"], cwd=place, env=env, capture_output=True, text=True)
@@ -103,9 +112,11 @@ def compare_outputs(name, first, second, third, problems):
                             % (name, a["command"], a["output"][-800:], c["output"][-800:]))
 
 
-def run_build(name, build, base):
+def run_build(name, build, base, killer_seed=None):
     home = os.path.join(base, "home")
     env = clean_environment(home)
+    env.update(VRIFT_RUNTIME_DIR=base + "/run", XDG_STATE_HOME=base + "/state", XDG_CACHE_HOME=base + "/cache")
+    os.makedirs(base + "/run", mode=0o700, exist_ok=True)
     template = os.path.join(base, name + ".template")
     os.makedirs(template)
     begin = time.monotonic()
@@ -113,7 +124,7 @@ def run_build(name, build, base):
     if why:
         return {"name": name, "skipped": why}
     place = os.path.join(base, name)
-    runs = [one_variant(build, template, place, os.path.join(base, name + "." + v), env, v == "vrift")
+    runs = [one_variant(build, template, place, os.path.join(base, name + "." + v), env, v == "vrift", killer_seed)
             for v in ("native1", "native2", "vrift")]
     (r1, t1, _), (r2, t2, _), (r3, t3, extra) = runs
     problems = []
@@ -129,18 +140,20 @@ def run_build(name, build, base):
     return {"name": name, "differences": extra["differences"], "problems": problems, "files": len(t1),
             "native_seconds": round(sum(r["seconds"] for r in r2), 2),
             "verify_seconds": round(sum(r["seconds"] for r in r3), 2),
-            "seconds": round(time.monotonic() - begin, 1), "stats": extra["stats"]}
+            "seconds": round(time.monotonic() - begin, 1), "stats": extra["stats"],
+            "killed": extra.get("killed"), "from_memory": extra.get("from_memory", 0)}
 
 
 def summary(result):
     if "skipped" in result:
         return "%-12s skipped: %s" % (result["name"], result["skipped"])
     counters = result["stats"].get("counters", result["stats"])
-    hits = sum(v for k, v in counters.items() if str(k).upper().startswith("HIT") and isinstance(v, int))
-    return "%-12s %s  %d differences, %d problems, %d files, %s from memory; native %.1f s, verify %.1f s" % (
+    hits = sum(v for k, v in counters.items() if str(k).upper().startswith("HIT") and isinstance(v, int)) + result["from_memory"]
+    killed = "; killed %s" % " ".join("%s %d" % k for k in result["killed"].items()) if result.get("killed") else ""
+    return "%-12s %s  %d differences, %d problems, %d files, %s from memory; native %.1f s, verify %.1f s%s" % (
         result["name"], "ok " if not result["differences"] and not result["problems"] else "BAD",
         len(result["differences"]), len(result["problems"]), result["files"], hits,
-        result["native_seconds"], result["verify_seconds"])
+        result["native_seconds"], result["verify_seconds"], killed)
 
 
 def main():
@@ -148,6 +161,7 @@ def main():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--json")
     parser.add_argument("--keep", action="store_true", help="leave the trees and logs")
+    parser.add_argument("--killer", type=int, metavar="SEED", help="kill and stop the daemons at random moments beside every build")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
     if args.list:
@@ -161,7 +175,7 @@ def main():
     results = []
     try:
         for name in args.names or list(builds.ALL):
-            result = run_build(name, builds.ALL[name], base)
+            result = run_build(name, builds.ALL[name], base, args.killer)
             results.append(result)
             print(summary(result), flush=True)
             for line in result.get("differences", [])[:10] + result.get("problems", [])[:10]:
@@ -173,7 +187,7 @@ def main():
             shutil.rmtree(base, ignore_errors=True)
     if args.json:
         with open(args.json, "w") as f:
-            json.dump({"schema_version": 1, "builds": results}, f, indent=1)
+            json.dump({"schema_version": 1, "killer_seed": args.killer, "builds": results}, f, indent=1)
     bad = [r["name"] for r in results if r.get("differences") or r.get("problems")]
     good = [r["name"] for r in results if r["name"] not in bad and "skipped" not in r]
     print("oracle: %d passed, %d failed, %d skipped" % (len(good), len(bad), len(results) - len(good) - len(bad)))

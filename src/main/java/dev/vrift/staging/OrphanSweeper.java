@@ -29,6 +29,8 @@ public final class OrphanSweeper {
   private static final long SHOW_AFTER_NS = 1_000_000_000L;
   /** A record claimed or damaged for this many sweeps belongs to nobody. */
   private static final int SWEEPS_UNTIL_FREED = 2;
+  /** Passes of one sweep: more than one only when files with records came in between. */
+  private static final int PASSES = 3;
 
   /** Below this many free bytes, salvage makes room. */
   private static final long DISK_RESERVE = 64L << 20;
@@ -67,11 +69,13 @@ public final class OrphanSweeper {
    */
   public List<RolledBack> sweep() {
     List<RolledBack> rolledBack = new ArrayList<>();
-    Set<String> named = new HashSet<>();
-    sweepRecords(rolledBack, named);
     try {
-      FaultPoint.SWEEP_RECORDS_DONE.hit();
-      sweepDirectories(rolledBack, named);
+      boolean again = true;
+      for (int pass = 0; again && pass < PASSES; pass++) {
+        Set<String> named = new HashSet<>();
+        sweepRecords(rolledBack, named);
+        again = sweepDirectories(rolledBack, named);
+      }
       if (!rolledBack.isEmpty()) {
         salvage.bound(maxSalvageFiles, maxSalvageBytes);
       }
@@ -154,7 +158,7 @@ public final class OrphanSweeper {
       }
       live++;
       int pid = (int) records[at + StagingNative.PID];
-      String file = "pid_" + pid + "/fd_" + records[at + StagingNative.FD] + "_" + Long.toUnsignedString(records[at + StagingNative.STAMP]) + ".tmp";
+      String file = nameOfFile(records, at);
       byte[] path = StagingNative.path(board, index);
       long bytes = sizeInStaging(file);
       int result = StagingNative.sweep(board, rootBytes, index);
@@ -260,12 +264,23 @@ public final class OrphanSweeper {
     return 0;
   }
 
-  /* Files without a record (their client died before publishing it, or the board is a new one), and directories of dead owners. */
-  private void sweepDirectories(List<RolledBack> rolledBack, Set<String> named) throws IOException {
+  /* Files without a record (their client died before publishing it, or the board is a new one), and directories of dead owners. True: there
+     are files of records that the pass before did not know. */
+  private boolean sweepDirectories(List<RolledBack> rolledBack, Set<String> named) throws IOException {
+    FaultPoint.SWEEP_RECORDS_DONE.hit();
+    boolean[] late = new boolean[1];
     eachFile(
         (directory, file) -> {
           String pidName = directory.getFileName().toString();
-          if (!named.contains(pidName + "/" + file.getFileName()) && StagingNative.hasWriter(bytes(file)) == 0) {
+          String name = pidName + "/" + file.getFileName();
+          if (named.contains(name) || StagingNative.hasWriter(bytes(file)) != 0) {
+            return;
+          }
+          /* A record is published before its writer's descriptor can be closed: whoever has no writer and no record now never had one. The
+             records read before may be older than the file. */
+          if (recorded().contains(name)) {
+            late[0] = true;
+          } else {
             rollBackUnknown(pidName, file, rolledBack);
           }
         });
@@ -275,6 +290,24 @@ public final class OrphanSweeper {
         removeEmpty(directory);
       }
     }
+    return late[0];
+  }
+
+  /** The staging files that records name at this moment, as {@code pid_<n>/fd_<n>_<stamp>.tmp}. */
+  private Set<String> recorded() {
+    Set<String> names = new HashSet<>();
+    long[] records = StagingNative.records(board);
+    for (int at = 0; at < records.length; at += StagingNative.FIELDS) {
+      if (records[at + StagingNative.GOOD] == 1) {
+        names.add(nameOfFile(records, at));
+      }
+    }
+    return names;
+  }
+
+  private static String nameOfFile(long[] records, int at) {
+    long stamp = records[at + StagingNative.STAMP];
+    return "pid_" + records[at + StagingNative.PID] + "/fd_" + records[at + StagingNative.FD] + "_" + Long.toUnsignedString(stamp) + ".tmp";
   }
 
   private void rollBackUnknown(String pidName, Path file, List<RolledBack> rolledBack) throws IOException {

@@ -1,0 +1,53 @@
+"""Storms: faults on purpose against real daemons. docs/FAULTS.md says what each shows."""
+import argparse
+import json
+import signal
+import sys
+import time
+
+import calls
+import chaos
+import clients
+import points
+import specials
+from ground import Failed, Skip
+
+STORMS = {
+    "calls": lambda a: calls.run(a.seed, a.rounds, a.short),
+    "chaos": lambda a: chaos.run(a.seed, a.rounds, a.short),
+    "points": lambda a: points.run(a.seed),
+    "clients": lambda a: clients.run(a.seed, a.rounds, a.short),
+    "specials": lambda a: specials.run(a.seed),
+}
+
+
+def main():
+    p = argparse.ArgumentParser(prog="src/it/storms/run", description=__doc__)
+    p.add_argument("storm", choices=sorted(STORMS))
+    p.add_argument("--seed", type=int, default=int(time.time()) % 100000)
+    p.add_argument("--rounds", type=int, help="instead of the storm's own number")
+    p.add_argument("--short", action="store_true", help="the slice of make test: seconds")
+    p.add_argument("--json", metavar="FILE", help="writes the result there")
+    p.add_argument("--markdown", metavar="FILE", help="chaos: writes its table there")
+    a = p.parse_args()
+    begin = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    try:
+        found, word, code = STORMS[a.storm](a), "ok", 0
+    except Skip as e:
+        found, word, code = {}, "skipped: %s" % e, 77
+    except Failed as e:
+        found, word, code = {}, "FAILED: %s" % e, 1
+    found.update(storm=a.storm, seed=a.seed, seconds=round(time.monotonic() - begin, 1))
+    if a.markdown and "results" in found:
+        with open(a.markdown, "w") as f:
+            f.write(chaos.markdown(found))
+    print("%s: %s  %s" % (a.storm, " ".join("%s=%s" % (k, v) for k, v in found.items() if k not in ("storm", "results")), word))
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump(dict(found, schema_version=1, result=word), f, indent=1)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

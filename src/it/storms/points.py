@@ -1,0 +1,108 @@
+"""Every named fault point of every component is reached by real daemons, writers and launchers. Prints those that are not."""
+import os
+import re
+import subprocess
+import time
+
+from ground import Failed, Ground, points, tool
+
+MANY = 42000  # files that make the map of the database grow
+LINE = re.compile(r"fault point (\w+): log at hit")
+
+
+def arm_all(g, place):
+    g.arm(g.run_dir, "*:log")
+    g.arm(g.project_run(place), "*:log")
+
+
+def client_points(g, place, seed):
+    """The storm's writers, a few of each kind, log what they pass; then the same killed, so that the daemon has to sweep."""
+    names = [n for c, n, _ in points("board", "stage", "shim")]
+    log = g.base + "/clients.log"
+    env = dict(g.env, VRIFT_FAULT="*:log", VRIFT_FAULT_LOG=log)
+    storm = [tool("storm_clients"), g.shim, place, g.project_run(place)]
+    subprocess.run(storm + ["120", str(seed), "2"], env=env, check=True, stdout=subprocess.DEVNULL, stderr=open(log, "a"), timeout=120)
+    subprocess.run(storm + ["6", str(seed + 1), "2", "rename_before", "commit_begin", "promote_other_placed", "promote_other_begin"],
+                   env=dict(env, VRIFT_FAULT=""), check=True, stdout=subprocess.DEVNULL, timeout=120)
+    return names
+
+
+def unseen_close(g, place):
+    """A writer that closes by a call of its own and lives on: the daemon places its file."""
+    p = g.start([tool("storm_clients"), "closed-and-idle", place + "/idle.o"], place)
+    end = time.monotonic() + 15
+    while not os.path.exists(place + "/idle.o") and time.monotonic() < end:
+        time.sleep(0.05)
+    there = os.path.exists(place + "/idle.o")
+    state = "" if there else subprocess.run([tool("board_tool"), "records", g.project_run(place)], capture_output=True, text=True).stdout + str(
+        (g.staging_files(place), p.poll(), g.status(place).get("sessions")))
+    p.terminate()
+    said = p.communicate()
+    if not there:
+        raise Failed("a file closed by an unseen call was not placed within 15 s: %s %s %s" % (state, p.returncode, said))
+
+
+def damage(g, place):
+    """The metadata are damaged while no daemon runs."""
+    for top, _, files in os.walk(g.base + "/state"):
+        for f in files:
+            if f == "data.mdb":
+                with open(os.path.join(top, f), "r+b") as db:
+                    for page in range(64):
+                        db.seek(4096 * page + 20)
+                        db.write(b"\xff\xff")
+                    return
+    raise Failed("no database was found")
+
+
+def reached(g):
+    found = set(LINE.findall(g.logs()))
+    try:
+        with open(g.base + "/clients.log") as f:
+            found |= set(LINE.findall(f.read()))
+    except OSError:
+        pass
+    return found
+
+
+def run(seed):
+    g = Ground()
+    try:
+        place = g.project("p")
+        for i in range(20):
+            with open("%s/f%d.c" % (place, i), "w") as f:
+                f.write("int f%d;\n" % i)
+        g.serve(place)
+        g.cli("stop", "--all", check=True)
+        arm_all(g, place)
+        log = {"VRIFT_FAULT": "*:log", "VRIFT_FAULT_LOG": g.base + "/clients.log"}
+        g.run(["true"], place, **log)  # starts both daemons: every point of a start, LOADED from the database
+        begin = time.monotonic()
+        g.serve(place)
+        g.run(["sh", "-c", "cat f1.c; cp f1.c out.txt; ls"], place, check=True, **log)
+        os.mkdir(place + "/many")
+        for i in range(MANY):
+            os.close(os.open("%s/many/a-name-of-a-file-%06d" % (place, i), os.O_WRONLY | os.O_CREAT, 0o644))
+        client_points(g, place, seed)
+        unseen_close(g, place)
+        g.cli("cas", "ingest", "--all", place=place, timeout=120)
+        while time.monotonic() - begin < 13 and not {"lmdb_syncing", "lmdb_growing"} <= reached(g):
+            time.sleep(0.2)
+        g.arm(g.project_run(place), "")  # taken by the one that runs; the next is for its successor
+        g.taken(g.project_run(place))
+        pid = g.daemon(place)
+        g.kill(pid)
+        g.serve(place)
+        arm_all(g, place)
+        g.taken(g.project_run(place))
+        g.cli("stop", "--all", check=True)
+        damage(g, place)
+        arm_all(g, place)
+        g.serve(place)
+        missing = sorted(n for _, n, _ in points() if n not in reached(g))
+        total = len(points())
+        if missing:
+            raise Failed("%d of %d points were never reached: %s" % (len(missing), total, ", ".join(missing)))
+        return {"points": total, "reached": total}
+    finally:
+        g.close()
