@@ -158,7 +158,7 @@ final class OrphanSweeperTest {
     try (var in = writer.outputWriter(); var out = writer.inputReader()) {
       Files.createDirectories(stagingFile(writer.pid()).getParent());
       Files.writeString(stagingFile(writer.pid()), "bytes");
-      record(0, writer.pid(), "live.txt", 0, 0);
+      record(0, writer.pid(), "live.txt", 0, -60_000_000_000L); // young, however slow this machine is
       in.write(stagingFile(writer.pid()) + "\n");
       in.flush();
       assertEquals("open", out.readLine());
