@@ -41,6 +41,7 @@ def daemon_stopped(n, seed):
         w.serve(place)
         worst, control, native, replaced = [], [], [], []
         for i in range(n):
+            subprocess.run([w.vrift, "restart"], cwd=place, env=w.env, stdin=subprocess.DEVNULL, capture_output=True) # forgives: six of these are a crash loop
             pid = w.serve(place)[place]
             w.remember()
             native.append(calls(w, place, False, 400))

@@ -48,6 +48,10 @@ class UnixServerTest {
         return switch (request.known()) {
           case PING -> Answer.ok(new Fields().put("pid", c.pid()));
           case EXPLAIN -> Answer.ok(new Fields().put("path", request.fields().required("path")));
+          case SESSION -> {
+            c.keep();
+            yield Answer.ok();
+          }
           case STATS -> throw new IllegalStateException("on purpose");
           default -> Answer.error("no", "not answered here");
         };
@@ -105,7 +109,7 @@ class UnixServerTest {
     try {
       for (int i = 0; i < UnixServer.MAX_CONNECTIONS; i++) {
         clients.add(client());
-        clients.get(i).ask(Opcode.PING, ANSWER_MS);
+        clients.get(i).ask(Opcode.SESSION, ANSWER_MS);
       }
       assertEquals(UnixServer.MAX_CONNECTIONS, server.connections());
       WireException e = assertThrows(WireException.class, () -> {
@@ -120,6 +124,59 @@ class UnixServerTest {
     }
     waitFor(UnixServer.MAX_CONNECTIONS);
     stillServes();
+  }
+
+  /** A flood of connections that say nothing keeps nobody out, and ends none that means something. */
+  @Test
+  void silentOnesMakeRoom() throws Exception {
+    List<UnixClient> silent = new ArrayList<>();
+    try (UnixClient kept = client()) {
+      kept.ask(Opcode.SESSION, ANSWER_MS);
+      for (int i = 0; i < 2 * UnixServer.MAX_CONNECTIONS; i++) {
+        try {
+          silent.add(client());
+        } catch (WireException e) {
+          break; // full, and none of them silent for long enough yet
+        }
+      }
+      Thread.sleep(1_500);
+      int served = 0;
+      for (int i = 0; i < 200 && served < 20; i++) {
+        try (UnixClient c = client()) {
+          c.ask(Opcode.PING, ANSWER_MS);
+          served++;
+        } catch (WireException e) {
+          Thread.sleep(10); // refused while room is being made
+        }
+      }
+      assertEquals(20, served);
+      kept.ask(Opcode.PING, ANSWER_MS);
+      assertTrue(server.connections() <= UnixServer.MAX_CONNECTIONS);
+    } finally {
+      silent.forEach(UnixClient::close);
+    }
+  }
+
+  @Test
+  void oneProcessHasItsShareOnly() throws Exception {
+    Path other = temp.resolve("t");
+    UnixServer.open("share", RunPaths.bytes(other), handler(), 32);
+    List<UnixClient> clients = new ArrayList<>();
+    int refused = 0;
+    try {
+      for (int i = 0; i < UnixServer.MAX_CONNECTIONS; i++) {
+        UnixClient c = UnixClient.connect(RunPaths.bytes(other), ANSWER_MS);
+        clients.add(c);
+        try {
+          c.ask(Opcode.SESSION, ANSWER_MS);
+        } catch (WireException e) {
+          refused++;
+        }
+      }
+    } finally {
+      clients.forEach(UnixClient::close);
+    }
+    assertTrue(refused >= UnixServer.MAX_CONNECTIONS / 2 - 1, refused + " were refused: half is for everybody, the rest is not for one process");
   }
 
   /** Junk, cut frames, wrong magic, protocol, length: the connection ends, the server does not. */
