@@ -15,7 +15,7 @@ from ground import Failed, Skip
 
 STORMS = {
     "calls": lambda a: calls.run(a.seed, a.rounds, a.short),
-    "chaos": lambda a: chaos.run(a.seed, a.rounds, a.short),
+    "chaos": lambda a: chaos.run(a.seed, a.rounds, a.short, a.only or chaos.SCENARIOS),
     "points": lambda a: points.run(a.seed),
     "clients": lambda a: clients.run(a.seed, a.rounds, a.short),
     "specials": lambda a: specials.run(a.seed),
@@ -54,6 +54,7 @@ def main():
     p.add_argument("--rounds", type=int, help="instead of the storm's own number")
     p.add_argument("--short", action="store_true", help="the slice of make test: seconds")
     p.add_argument("--json", metavar="FILE", help="writes the result there")
+    p.add_argument("--only", action="append", choices=chaos.SCENARIOS, help="chaos: this scenario; may be repeated")
     p.add_argument("--markdown", metavar="FILE", help="chaos: writes its table there")
     a = p.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
