@@ -17,7 +17,6 @@ from ground import DIST, HERE, OK, REPOSITORY, VERIFY, Failed, Ground
 ONCE = ("28:%d", "5:%d", "24:%d", "4:%d", "short:%d")
 FOR_EVER = ("28:%d+", "5:%d+", "24:%d+", "short:%d+")  # EINTR for ever is no kernel's answer: everybody would try again for ever
 WORDS = {"28": "No space left on device", "5": "Input/output error", "24": "Too many open files", "4": "Interrupted system call"}
-DEAF = ("sort",)  # puts its output onto descriptor 1 and ignores what close of the first says, natively too: told for ever, it does not listen
 LIMIT = 30  # seconds for one command
 DAEMON_CALLERS = "libvrift_jni,liblmdb,libnio,libnet,libjava.so"
 TEXT = b"".join(b"line %06d of the input\n" % i for i in range(12000))
@@ -56,7 +55,7 @@ def plan(rng, limit, each):
 COMMANDS = (
     ("cp", ["cp", "in.txt", "out.txt"], "out.txt"),
     ("dd", ["dd", "if=in.txt", "of=out.txt", "bs=8192"], "out.txt"),
-    ("sort", ["sort", "-r", "-o", "out.txt", "in.txt"], "out.txt"),
+    # sort -o is not among them: it does not look at what dup2 and close say, natively either
     ("install", ["install", "-m", "640", "in.txt", "out.txt"], "out.txt"),
     ("cc", ["gcc", "-O0", "-c", "-o", "out.o", "x.c"], "out.o"),
 )
@@ -85,8 +84,6 @@ def shim(g, place, rng, each):
                 break
             limit += max(1, limit // 8)
         for spec, n in plan(rng, limit, each):
-            if name in DEAF and spec in FOR_EVER:
-                continue
             old = b"the old version\n" if rng.random() < 0.7 else None
             path = place + "/" + out
             if old is None:
@@ -232,7 +229,7 @@ def look_again(g, place, what):
 def run(seed, rounds=None, short=False):
     rng = random.Random(seed)
     out = {}
-    each = 12 if short else None
+    each = 8 if short else None
     g = Ground()
     try:
         place = g.project("p")

@@ -120,7 +120,7 @@ def control(rounds, seed):
 
 
 def run(seed, rounds=None, short=False):
-    rounds = rounds or (1200 if short else 10000)
+    rounds = rounds or (500 if short else 10000)
     total = dict.fromkeys(SUMS, 0)
     total.update(seed=seed, control_torn=control(max(200, rounds // 20), seed), salvage_looked_for=0, slowest_clean_up=0.0)
     fired = dict.fromkeys(client_points(), 0)

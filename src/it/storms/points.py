@@ -4,10 +4,11 @@ import re
 import subprocess
 import time
 
+import clients
 from ground import Failed, Ground, points, tool
 
 MANY = 42000  # files that make the map of the database grow
-LINE = re.compile(r"fault point (\w+): log at hit")
+LINE = re.compile(r"fault point (\w+): (?:log|kill) at hit")
 
 
 def arm_all(g, place):
@@ -17,14 +18,11 @@ def arm_all(g, place):
 
 def client_points(g, place, seed):
     """The storm's writers, a few of each kind, log what they pass; then the same killed, so that the daemon has to sweep."""
-    names = [n for c, n, _ in points("board", "stage", "shim")]
     log = g.base + "/clients.log"
     env = dict(g.env, VRIFT_FAULT="*:log", VRIFT_FAULT_LOG=log)
     storm = [tool("storm_clients"), g.shim, place, g.project_run(place)]
     subprocess.run(storm + ["120", str(seed), "2"], env=env, check=True, stdout=subprocess.DEVNULL, stderr=open(log, "a"), timeout=120)
-    subprocess.run(storm + ["6", str(seed + 1), "2", "rename_before", "commit_begin", "promote_other_placed", "promote_other_begin"],
-                   env=dict(env, VRIFT_FAULT=""), check=True, stdout=subprocess.DEVNULL, timeout=120)
-    return names
+    subprocess.run(storm + ["8", str(seed + 1), "2"] + clients.client_points(), env=dict(env, VRIFT_FAULT=""), check=True, stdout=subprocess.DEVNULL, timeout=180)
 
 
 def unseen_close(g, place):
