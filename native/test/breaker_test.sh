@@ -27,11 +27,11 @@ peer() { # SOCKET MODE
   "$OUT/test/launcher_peer" "$1" "$2" & p=$!; started+=($p)
   for _ in $(seq 250); do [ -S "$1" ] && break; sleep 0.02; done
 }
-# Runs n commands; sets first and rest (the slowest of the best n/2, µs: the machine is not ours alone).
+# Runs n commands; sets first and rest (the fastest, µs: a wait would be in every one, and the machine is not ours alone).
 commands() {
   local times=() t
   for _ in $(seq "$n"); do t=$(now_us); "$v" run -- true || fail "exit code"; times+=($(($(now_us) - t))); done
-  first=${times[0]} rest=$(printf '%s\n' "${times[@]:1}" | sort -n | sed -n "$((n / 2))p")
+  first=${times[0]} rest=$(printf '%s\n' "${times[@]:1}" | sort -n | head -n 1)
 }
 socket=$work/run/p/$id/vdir_d.sock
 
@@ -41,7 +41,7 @@ peer "$socket" later
 commands
 echo "hung: first $first us, then $rest us"
 [ "$first" -gt 45000 ] || fail "the first did not wait ($first us): what is tested?"
-[ "$rest" -lt $((none + 20000)) ] || fail "a hung daemon costs each command $rest us, without one it is $none"
+[ "$rest" -lt 40000 ] || fail "a hung daemon costs each command $rest us, without one it is $none"
 [ -s "$work/run/p/$id/hung" ] || fail "no note"
 kill -USR1 $p
 for _ in $(seq 50); do "$v" run -- sleep 0.05; [ -e "$work/run/p/$id/hung" ] || break; done
@@ -49,12 +49,12 @@ for _ in $(seq 50); do "$v" run -- sleep 0.05; [ -e "$work/run/p/$id/hung" ] || 
 [ "$("$v" run -- sh -c 'echo "${VRIFT_SYNC#*:}"')" = 77 ] || fail "it is not waited for again"
 kill -STOP $p
 commands; echo "stopped: first $first us, then $rest us"
-[ "$rest" -lt $((none + 20000)) ] || fail "a stopped daemon costs $rest us"
+[ "$rest" -lt 40000 ] || fail "a stopped daemon costs $rest us"
 kill -9 $p; wait $p 2>/dev/null; rm -f "$socket"
 
 peer "$work/run/vriftd.sock" silent
 commands; echo "hung vriftd: first $first us, then $rest us"
-[ "$rest" -lt $((none + 20000)) ] || fail "a hung vriftd costs $rest us"
+[ "$rest" -lt 40000 ] || fail "a hung vriftd costs $rest us"
 asking=0; for q in /proc/[0-9]*; do [ "$(readlink "$q/exe" 2>/dev/null)" = "$v" ] && asking=$((asking + 1)) && started+=("${q#/proc/}"); done
 [ "$asking" -le 1 ] || fail "$asking processes ask a hung vriftd"
 kill -9 $p; wait $p 2>/dev/null
