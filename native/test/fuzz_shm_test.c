@@ -28,12 +28,14 @@ static void spoil(uint8_t *p, size_t size, unsigned times) {
   }
 }
 
-static uint64_t answers[4];
+static uint64_t answers[4], reasons[VR_STAT_COUNT];
 static void ask(struct image *m, const char *rel) {
   struct vr_entry out;
   char target[32];
   uint32_t reason;
-  answers[vr_lookup(&m->v, &m->b, rel, strlen(rel), 1000, 0, &out, target, sizeof target, &reason)]++;
+  enum vr_answer a = vr_lookup(&m->v, &m->b, rel, strlen(rel), 1000, 0, &out, target, sizeof target, &reason);
+  answers[a]++;
+  if (a == VR_NATIVE) reasons[reason]++;
 }
 
 /* Damage with right checksums: what a hostile writer, not an accident, would leave. */
@@ -82,6 +84,7 @@ int main(int argc, char **argv) {
     memcpy(m.vdir + VR_DYN_OFFSET, vdir + VR_DYN_OFFSET, 256);
     memcpy(m.vdir + tail, vdir + tail, m.size - tail);
     memcpy(m.vdir, vdir, 4096);
+    if (t % 16) memcpy(m.b.dyn, board + VR_BOARD_DYN_OFFSET, 64), memcpy(m.b.ver, board + VR_BOARD_VER_OFFSET, VR_SLOTS * 8);
     if (t % 8 == 0) {
       spoil(m.vdir, 4096, 1 + rnd() % 4);
       if (rnd() % 2) image_seal(&m);
@@ -122,7 +125,6 @@ int main(int argc, char **argv) {
     }
     spoil((uint8_t *)m.b.dyn, 64, 1);
     vr_high(m.b.dyn->record_high, VR_BOARD_RECORDS);
-    if (t % 16) memcpy(m.b.dyn, board + VR_BOARD_DYN_OFFSET, 64), memcpy(m.b.ver, board + VR_BOARD_VER_OFFSET, VR_SLOTS * 8 / 64);
     struct vr_record *rec = &m.b.records[rnd() % 64];
     spoil((uint8_t *)rec, sizeof *rec, 2);
     vr_record_sum(rec);
@@ -139,6 +141,8 @@ int main(int argc, char **argv) {
   }
   printf("answers: %llu found, %llu absent, %llu no directory, %llu native; %lu spoilt headers attached, %lu spoilt staged records believed\n",
          (unsigned long long)answers[0], (unsigned long long)answers[1], (unsigned long long)answers[2], (unsigned long long)answers[3], attached, staged);
+  for (int i = 0; i < VR_STAT_COUNT; i++)
+    if (reasons[i]) printf("native for reason %d: %llu\n", i, (unsigned long long)reasons[i]);
   image_free(&m), free(vdir), free(board);
   return answers[0] && answers[3] && staged ? 0 : 1;
 }
