@@ -31,10 +31,23 @@ static struct vr_vdir v;
 static struct vr_board b;
 static int writable;
 
+static volatile sig_atomic_t told_to_stop;
+static void on_term(int sig) { told_to_stop = sig; }
+/* Leaves nothing behind, whatever happened. */
+static void clean_up(void) {
+  char link[64] = "", name[96], command[128];
+  for (int i = 0; i < 4; i++)
+    if (children[i] > 0) kill(children[i], SIGKILL), waitpid(children[i], NULL, 0);
+  if (readlink(map_path, link, sizeof link - 1) == 33) {
+    snprintf(name, sizeof name, "/dev/shm/vrift_vdir_%.16s", link), unlink(name);
+    snprintf(name, sizeof name, "/dev/shm/vrift_board_%.16s", link + 17), unlink(name);
+  }
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  if (system(command)) perror(command);
+}
 static void die(const char *what) {
   perror(what);
-  for (int i = 0; i < 4; i++)
-    if (children[i] > 0) kill(children[i], SIGKILL);
+  clean_up();
   exit(2);
 }
 static uint64_t now_of(int id) {
@@ -216,6 +229,7 @@ static unsigned long flips, undone;
 static unsigned part, parts = 1;
 static void wait_turns(unsigned n) {
   uint64_t until = sh->turns + n, end = now_of(CLOCK_MONOTONIC) + 20000000000ull;
+  if (told_to_stop) die("told to stop");
   while (__atomic_load_n(&sh->turns, __ATOMIC_SEQ_CST) < until) {
     nap_us(50);
     for (int i = 0; i < 4; i++) {
@@ -310,6 +324,7 @@ static pid_t start(void (*body)(void)) {
   if (pid < 0) die("fork");
   if (pid) return pid;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  signal(SIGTERM, SIG_DFL), signal(SIGINT, SIG_IGN);
   srand((unsigned)getpid());
   vr_bus_install();
   body();
@@ -331,6 +346,7 @@ int main(int argc, char **argv) {
   unsigned seed = getenv("SEED") ? (unsigned)atoi(getenv("SEED")) : (unsigned)time(NULL);
   int all = argc > 1 && !strcmp(argv[1], "all"), random = argc == 4 && !strcmp(argv[1], "random"), cuts = argc == 3 && !strcmp(argv[1], "cut");
   if (all && argc == 4) part = (unsigned)atoi(argv[2]), parts = (unsigned)atoi(argv[3]);
+  signal(SIGTERM, on_term), signal(SIGINT, on_term);
   srand(seed);
   printf("seed %u (SEED repeats it)\n", seed);
   if (random) files = (unsigned)atoi(argv[3]) > SMALL ? (unsigned)atoi(argv[3]) : SMALL;
@@ -383,8 +399,7 @@ int main(int argc, char **argv) {
          (unsigned long long)(sh->known[0] + sh->known[1]), (unsigned long long)sh->wrong[0], (unsigned long long)sh->wrong[1],
          (unsigned long long)(sh->remaps[0] + sh->remaps[1]), took);
   if (!answers) puts("nothing is answered any more");
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", dir);
-  if (system(command)) bad = 1;
+  memset(children, 0, sizeof children);
+  clean_up();
   return bad || sh->wrong[0] || sh->wrong[1];
 }
