@@ -40,6 +40,7 @@ struct vr_report {
   uint64_t forgotten;  /* rebuilds that had to read the whole tree again */
   uint64_t rebuild_us; /* how long the newest rebuild took, until it was known to clients */
   uint64_t drifts;     /* entries that the sweep found different from the tree, and had verified again */
+  uint64_t cuts;       /* files that were cut off or unlinked under us */
   uint64_t bad_records;/* board records whose sum is wrong now */
 };
 

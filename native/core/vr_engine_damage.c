@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,8 +86,53 @@ static void unflip(struct vr_engine *e, uint32_t *word, uint32_t *last) {
   if (__atomic_compare_exchange_n(word, &v, *last, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) e->rep.repaired++;
 }
 
+/* 1: the file is not what it was: cut off, or its name was removed, or our mapping had to be covered. It gets its length back, so that
+ * whoever has not yet touched what was gone finds zeros there, and that it was superseded. */
+static int cut(int fd, const uint8_t *base, uint64_t size, uint64_t at_superseded) {
+  struct stat st;
+  if (vr_bus_covered(base)) goto yes;
+  if (fd < 0 || fstat(fd, &st) < 0 || ((uint64_t)st.st_size == size && st.st_nlink)) return 0;
+yes:
+  if (fd >= 0 && ftruncate(fd, (off_t)size) == 0) {
+    uint32_t gone = ~0u;
+    ssize_t n = pwrite(fd, &gone, sizeof gone, (off_t)at_superseded);
+    (void)n;
+  }
+  return 1;
+}
+
+/* Beside the lost one, at the same address: other threads of the daemon have it. What clients hold they name again when they find it. */
+static int board_anew(struct vr_engine *e) {
+  uint8_t *p;
+  int r = vr_board_make(e, &p);
+  if (r < 0) return r;
+  uint64_t old = e->board.header->board_id;
+  vr_bus_remove(p);
+  if (mremap(p, VR_BOARD_SIZE, VR_BOARD_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, e->board.base) == MAP_FAILED) return -errno;
+  vr_bus_add(e->board.base, VR_BOARD_SIZE, VR_BUS_BOARD);
+  memcpy(e->board.header, e->board.base, sizeof *e->board.header);
+  if (e->board_fd >= 0) close(e->board_fd);
+  e->board_fd = vr_shm_fd("board", e->board.header->board_id);
+  memset(e->words, 0, sizeof e->words);
+  e->corrupt_seen = 0;
+  char name[96];
+  snprintf(name, sizeof name, "/dev/shm/vrift_board_%016llx", (unsigned long long)old);
+  unlink(name);
+  for (uint32_t s = 0; s < VR_SLOTS; s++) e->board.ver[s] = e->pub[s] + VR_BOARD_BUMP; /* everything is dirty */
+  vr_engine_distrust(e);
+  e->rep.cuts++;
+  return 0;
+}
+
 int vr_guard(struct vr_engine *e) {
   struct vr_board_dyn *b = e->board.dyn;
+  int vdir_cut = cut(e->vdir_fd, e->base, e->vdir.size, VR_DYN_OFFSET + offsetof(struct vr_dyn, superseded));
+  if (vdir_cut) e->rep.cuts++;
+  if (cut(e->board_fd, e->board.base, VR_BOARD_SIZE, VR_BOARD_DYN_OFFSET + offsetof(struct vr_board_dyn, superseded))) {
+    if (board_anew(e) < 0) e->native_why = VR_NATIVE_SPACE;
+    return 1;
+  }
+  if (vdir_cut) return 1;
   if (memcmp(e->board.base, e->board.header, sizeof *e->board.header)) { /* it is nobody's but ours, and the board cannot be replaced for it */
     memcpy(e->board.base, e->board.header, sizeof *e->board.header);
     e->rep.repaired++;

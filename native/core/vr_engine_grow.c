@@ -18,6 +18,7 @@ void vr_drop_file(const uint8_t *at, size_t size, uint64_t id) {
   __atomic_store_n(&d->lease_inv, ~0ull, __ATOMIC_SEQ_CST);
   vr_set_gone(&d->superseded);
   munmap(base, size);
+  vr_bus_remove(base);
   char name[96];
   vdir_name(name, id);
   unlink(name);

@@ -3,6 +3,7 @@
 #ifndef VR_ENGINE_INTERNAL_H
 #define VR_ENGINE_INTERNAL_H
 #include "vr_engine.h"
+#include "vr_bus.h"
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -75,6 +76,7 @@ struct vr_engine {
   uint8_t *old_base; /* the predecessor's VDir, to be superseded by publish */
   size_t old_size;
   uint64_t old_id;
+  int vdir_fd, board_fd; /* -1: none */
   uint64_t entry_count, entries_used; /* what dyn says of them is for reports: a flipped bit there must not lead us astray */
   int root_fd, inotify, mounts;
   uint64_t root_dev, root_ino, mnt_id, magic, mounts_hash, generation, native_why;
@@ -128,6 +130,8 @@ uint64_t vr_clock(int id);
 /* vr_engine_shm.c */
 int vr_shm_create(const char *kind, uint64_t id, uint64_t size, uint8_t **out);
 int vr_shm_open(const char *name, int writable, uint64_t exact, uint8_t **out, uint64_t *size);
+int vr_shm_fd(const char *kind, uint64_t id);
+int vr_board_make(struct vr_engine *e, uint8_t **out);
 uint64_t vr_random(void);
 int vr_engine_new_file(struct vr_engine *e, uint64_t entries, uint64_t bytes);
 int vr_engine_take_board(struct vr_engine *e, const char *link);

@@ -84,7 +84,8 @@ static void look_at_old(struct vr_engine *e, const char *link, uint64_t *entries
 int vr_engine_open(const char *root, const char *map_path, const struct vr_limits *limits, struct vr_engine **out, char *reason, size_t cap) {
   struct vr_engine *e = calloc(1, sizeof *e);
   if (!e) return fail(-ENOMEM, reason, cap, "no memory");
-  e->root_fd = e->inotify = e->mounts = e->scan_fd = -1;
+  e->root_fd = e->inotify = e->mounts = e->scan_fd = e->vdir_fd = e->board_fd = -1;
+  vr_bus_install();
   e->limits = *limits;
   e->uid = geteuid();
   e->dir_count = 1;
@@ -167,9 +168,11 @@ void vr_engine_retire(struct vr_engine *e, int unlink_files) {
 void vr_engine_close(struct vr_engine *e, int unlink_files) {
   if (!e) return;
   vr_engine_retire(e, unlink_files);
-  if (e->base) munmap(e->base, e->vdir.size);
-  if (e->board.base) munmap(e->board.base, VR_BOARD_SIZE);
-  if (e->old_base) munmap(e->old_base, e->old_size);
+  if (e->base) munmap(e->base, e->vdir.size), vr_bus_remove(e->base);
+  if (e->board.base) munmap(e->board.base, VR_BOARD_SIZE), vr_bus_remove(e->board.base);
+  if (e->old_base) munmap(e->old_base, e->old_size), vr_bus_remove(e->old_base);
+  if (e->vdir_fd >= 0) close(e->vdir_fd);
+  if (e->board_fd >= 0) close(e->board_fd);
   if (e->inotify >= 0) close(e->inotify);
   if (e->mounts >= 0) close(e->mounts);
   if (e->root_fd >= 0) close(e->root_fd);

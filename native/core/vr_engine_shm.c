@@ -66,8 +66,12 @@ int vr_shm_open(const char *name, int writable, uint64_t exact, uint8_t **out, u
     r = -EINVAL;
   if (r == 0) {
     long at = vr_map_shared(fd, (size_t)st.st_size, writable ? PROT_READ | PROT_WRITE : PROT_READ);
-    if (at < 0 && at > -4096) r = (int)at;
-    else *out = (uint8_t *)at, *size = (uint64_t)st.st_size;
+    if (at < 0 && at > -4096) {
+      r = (int)at;
+    } else {
+      *out = (uint8_t *)at, *size = (uint64_t)st.st_size;
+      vr_bus_add(*out, *size, strstr(name, "_board_") ? VR_BUS_BOARD : VR_BUS_VDIR);
+    }
   }
   close(fd);
   return r;
@@ -188,11 +192,13 @@ int vr_engine_new_file(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
   if (r < 0) return r;
   r = fill_header(e, (struct vr_header *)(void *)p, id, buckets, bytes, size);
   struct vr_vdir v = {0};
+  if (r == 0) vr_bus_add(p, size, VR_BUS_VDIR);
   if (r == 0 && vr_vdir_attach(&v, p, size) != 0) r = -EIO;
   if (r < 0) {
     char name[96];
     snprintf(name, sizeof name, SHM "vrift_vdir_%016llx", (unsigned long long)id);
     munmap(p, size);
+    vr_bus_remove(p);
     unlink(name);
     return r;
   }
@@ -206,11 +212,46 @@ int vr_engine_new_file(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
   e->dyn = (struct vr_dyn *)(void *)(p + VR_DYN_OFFSET);
   e->pub = (uint64_t *)(void *)(p + VR_PUB_OFFSET);
   e->entry_count = e->entries_used = 0;
+  if (e->vdir_fd >= 0) close(e->vdir_fd);
+  e->vdir_fd = vr_shm_fd("vdir", id);
   e->dyn->lease_inv = ~0ull;
   e->dyn->drain_done_inv = ~0ull;
   e->dyn->generation = ++e->generation;
   e->dyn->daemon_pid = (uint64_t)getpid();
   e->dyn->daemon_start = own_start();
+  return 0;
+}
+
+/* To see that it was cut off, or its name removed. -1: then that is not seen. */
+int vr_shm_fd(const char *kind, uint64_t id) {
+  char name[96];
+  snprintf(name, sizeof name, SHM "vrift_%s_%016llx", kind, (unsigned long long)id);
+  return open(name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+}
+
+/* A new board, mapped at *out, with the seed of the one there is. */
+int vr_board_make(struct vr_engine *e, uint8_t **out) {
+  uint64_t id = vr_random(), seed = e->board.base ? e->board.header->hash_seed : vr_random();
+  uint8_t *p, boot[16];
+  int r = boot_id(boot);
+  if (r == 0) r = vr_shm_create("board", id, VR_BOARD_SIZE, &p);
+  if (r < 0) return r;
+  struct vr_board_header *h = (struct vr_board_header *)(void *)p;
+  h->magic = VR_BOARD_MAGIC;
+  h->version = VR_BOARD_VERSION;
+  h->file_size = VR_BOARD_SIZE;
+  h->board_id = id;
+  h->hash_seed = seed;
+  memcpy(h->boot_id, boot, 16);
+  h->root_dev = e->root_dev;
+  h->root_ino = e->root_ino;
+  h->project_id = vr_hash64(e->root, strlen(e->root), 0);
+  h->uid = geteuid();
+  h->checksum = vr_hash64(h, offsetof(struct vr_board_header, checksum), VR_BOARD_MAGIC);
+  for (uint32_t i = 0; i < VR_BOARD_RECORDS; i++)
+    memset(((struct vr_record *)(void *)(p + VR_BOARD_RECORDS_OFFSET))[i].slots, 0xff, sizeof(uint16_t) * 6);
+  vr_bus_add(p, VR_BOARD_SIZE, VR_BUS_BOARD);
+  *out = p;
   return 0;
 }
 
@@ -232,32 +273,18 @@ int vr_engine_take_board(struct vr_engine *e, const char *link) {
           b.header->root_dev == e->root_dev && b.header->root_ino == e->root_ino && b.header->project_id == project &&
           b.header->uid == geteuid() && !vr_gone(&b.dyn->superseded)) {
         e->board = b;
+        e->board_fd = vr_shm_fd("board", board);
         return 1;
       }
       /* Whoever still has it mapped must look for the new one. */
       vr_set_gone(&((struct vr_board_dyn *)(void *)(p + VR_BOARD_DYN_OFFSET))->superseded);
       munmap(p, size);
+      vr_bus_remove(p);
       char path[128];
       snprintf(path, sizeof path, SHM "%s", name);
       unlink(path);
     }
   }
-  uint64_t id = vr_random();
-  r = vr_shm_create("board", id, VR_BOARD_SIZE, &p);
-  if (r < 0) return r;
-  struct vr_board_header *h = (struct vr_board_header *)(void *)p;
-  h->magic = VR_BOARD_MAGIC;
-  h->version = VR_BOARD_VERSION;
-  h->file_size = VR_BOARD_SIZE;
-  h->board_id = id;
-  h->hash_seed = vr_random();
-  memcpy(h->boot_id, boot, 16);
-  h->root_dev = e->root_dev;
-  h->root_ino = e->root_ino;
-  h->project_id = project;
-  h->uid = geteuid();
-  h->checksum = vr_hash64(h, offsetof(struct vr_board_header, checksum), VR_BOARD_MAGIC);
-  for (uint32_t i = 0; i < VR_BOARD_RECORDS; i++)
-    memset(((struct vr_record *)(void *)(p + VR_BOARD_RECORDS_OFFSET))[i].slots, 0xff, sizeof(uint16_t) * 6);
-  return vr_board_attach(&e->board, p, VR_BOARD_SIZE) == 0 ? 0 : -EIO;
+  r = vr_board_make(e, &p);
+  return r < 0 ? r : vr_board_attach(&e->board, p, VR_BOARD_SIZE) == 0 ? (e->board_fd = vr_shm_fd("board", e->board.header->board_id), 0) : -EIO;
 }

@@ -329,13 +329,14 @@ static void ask_open(const struct places *p, pid_t silent) {
 }
 
 void open_in_background(const struct places *p, pid_t silent) {
+  if (asking_already(p)) return;
   pid_t pid = fork();
   if (pid < 0) return;
   if (pid == 0) {
     if (fork() != 0) _exit(0); /* the grandchild belongs to init: nobody's wait() sees it */
     setsid();
     become_plain(-1, -1);
-    ask_open(p, silent);
+    if (ask_alone(p)) ask_open(p, silent);
     _exit(0);
   }
   while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {

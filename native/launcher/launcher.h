@@ -19,7 +19,7 @@
 #define RETRY_MS 100          /* between attempts to open a session while the command runs */
 #define REOPEN_MS 2000        /* between requests to start the daemon */
 #define SESSION_ANSWER_MS 5000 /* then the connection is given up and tried again */
-#define END_MS 250            /* for the report at the end; */
+#define END_MS 50             /* for the report at the end; */
 #define END_VERIFY_MS 3000    /* with VRIFT_VERIFY */
 #define START_MS 15000        /* for a daemon to start, in the background */
 #define HINT_MS 5000          /* a command that ran longer without ever having a session gets a hint */
@@ -68,6 +68,13 @@ int wire_field(const struct frame *f, const char *key, char *out, size_t size);
 /* Appends key=value\n, escaped. 0, or -1 when it does not fit. */
 int wire_put(char *payload, size_t size, const char *key, const char *value);
 
+/* breaker.c: what one command has learned about a hung daemon, for the next. */
+int breaker_open(const struct places *p, pid_t daemon); /* 1: somebody waited for it in vain: do not wait */
+void breaker_trip(const struct places *p, pid_t daemon);
+void breaker_close(const struct places *p);
+int asking_already(const struct places *p); /* 1: another process is asking vriftd to open this project */
+int ask_alone(const struct places *p);      /* 0: the same; 1: nobody is, and nobody will until this process ends */
+
 /* coordinator.c: is there one, does it answer, is it of this version; and starting it. */
 /* Who wants one: how long starts that went wrong are waited out depends on it. */
 enum starter { STARTER_FOREGROUND, STARTER_COMMAND, STARTER_DAEMON };
@@ -99,6 +106,7 @@ struct session {
   int fd; /* -1: none */
   enum { SESSION_NONE, SESSION_ASKED, SESSION_UP } state;
   int ever;          /* 1: was up at some time */
+  int hung;          /* 1: it is noted that this daemon does not answer */
   pid_t daemon;
   int64_t since;     /* when asked */
   int64_t next_try, next_open;
@@ -116,7 +124,7 @@ struct outcome {
   int64_t loads, verify_diffs; /* -1: unknown */
 };
 /* Asks for the report, prints what was rolled back, closes. */
-void session_end(struct session *s, int verify, struct outcome *out);
+void session_end(struct session *s, const struct places *p, int verify, struct outcome *out);
 
 /* library.c: a copy of the library in RUN, made if need be; its path in out. 0, or -1: the installed one has to be used. */
 int library_copy(const struct places *p, const char *lib, char *out, size_t size);

@@ -277,7 +277,7 @@ int run_command(struct places *p, char **argv) {
   int status = wait_for_child(&r, p, sfd);
   struct outcome o;
   VR_FAULT(command_ended);
-  session_end(&r.session, r.verify, &o);
+  session_end(&r.session, p, r.verify, &o);
   if (error) {
     fprintf(stderr, "vrift: %s: %s\n", argv[0], strerror(error));
     if (r.own_log) unlink(r.verify_log);

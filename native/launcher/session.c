@@ -46,13 +46,17 @@ static int ask(struct session *s, const struct places *p, const char *command, i
 }
 
 /* Looks at one answer. -1: the daemon refuses. */
-static int took(struct session *s, const struct frame *f) {
+static int took(struct session *s, const struct places *p, const struct frame *f) {
   if (f->opcode != VR_OP_OK) return f->request == REQUEST_SESSION ? -1 : 0;
   if (f->request == REQUEST_SESSION) {
     s->state = SESSION_UP;
     s->ever = 1;
   } else if (f->request == REQUEST_SYNC && wire_field(f, "drain", s->drain, sizeof s->drain) < 0) {
     s->drain[0] = 0;
+  }
+  if (s->hung && f->request == REQUEST_SYNC) { /* a drain was made: the whole daemon is alive */
+    breaker_close(p);
+    s->hung = 0;
   }
   return 0;
 }
@@ -67,10 +71,16 @@ void session_first(struct session *s, const struct places *p, const char *comman
     s->next_try = now_ms() + RETRY_MS;
     return;
   }
+  s->hung = breaker_open(p, s->daemon);
+  if (s->hung) deadline = 0; /* what is there is taken, nothing is waited for */
   while (s->state != SESSION_UP || !s->drain[0]) {
     r = is_stopped(s->daemon) ? 0 : wire_wait(s->fd, &s->in, &f, deadline);
+    if (r == 0 && !s->hung) {
+      breaker_trip(p, s->daemon);
+      s->hung = 1;
+    }
     if (r == 1) {
-      if (took(s, &f) < 0) r = -1;
+      if (took(s, p, &f) < 0) r = -1;
       if (f.request == REQUEST_SYNC) break;
     }
     if (r < 0) drop(s, RETRY_MS);
@@ -84,7 +94,7 @@ void session_step(struct session *s, const struct places *p, const char *command
   int r;
   if (s->fd >= 0) {
     while ((r = wire_take(s->fd, &s->in, &f)) == 1) {
-      if (took(s, &f) < 0) {
+      if (took(s, p, &f) < 0) {
         r = -1;
         break;
       }
@@ -98,7 +108,7 @@ void session_step(struct session *s, const struct places *p, const char *command
   }
   if (now_ms() < s->next_try) return;
   s->next_try = now_ms() + RETRY_MS;
-  if (ask(s, p, command, 0) == 0) return;
+  if (ask(s, p, command, s->hung) == 0) return;
   if (now_ms() >= s->next_open && !is_stop_in_force(p)) {
     open_in_background(p, 0);
     s->next_open = now_ms() + REOPEN_MS;
@@ -150,16 +160,18 @@ static void json_strings(const char *json, const char *key, const char *headline
   }
 }
 
-void session_end(struct session *s, int verify, struct outcome *out) {
+void session_end(struct session *s, const struct places *p, int verify, struct outcome *out) {
   static char json[sizeof s->in.bytes + 1];
   out->loads = out->verify_diffs = -1;
   if (s->fd < 0) return;
   int64_t deadline = now_ms() + (verify ? END_VERIFY_MS : END_MS);
   struct frame f;
+  if (s->state == SESSION_ASKED) session_step(s, p, ""); /* an answer that came meanwhile ends the note */
   if (s->state == SESSION_UP && !is_stopped(s->daemon) && wire_send(s->fd, VR_OP_SESSION_END, REQUEST_END, "") == 0) {
     int r;
     while ((r = wire_wait(s->fd, &s->in, &f, deadline)) == 1 && f.request != REQUEST_END) {
     }
+    if (r == 0) breaker_trip(p, s->daemon);
     if (r == 1 && f.opcode == VR_OP_OK) {
       memcpy(json, f.payload, f.length);
       json[f.length] = 0;

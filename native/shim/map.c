@@ -9,6 +9,7 @@
 #include "internal.h"
 #include "vr_huge.h"
 #include "raw.h"
+#include "vr_bus.h"
 
 #define HEX 16
 #define STATX_MNT_ID_BIT 0x1000u
@@ -73,9 +74,18 @@ static void *map_file(const char *prefix, uint64_t id, int writable, void *at, s
     *size = (size_t)st.st_size;
     p = at ? raw_mmap(at, *size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_FIXED, fd)
            : vr_map_shared(fd, *size, PROT_READ | (writable ? PROT_WRITE : 0));
+    if (!raw_failed(p)) {
+      vr_bus_add((void *)p, *size, writable ? VR_BUS_BOARD : VR_BUS_VDIR);
+      shim_bus_protect();
+    }
   }
   raw_close(fd);
   return raw_failed(p) ? NULL : (void *)p;
+}
+
+static void unmap(void *p, size_t size) {
+  raw2(SYS_munmap, (long)p, (long)size);
+  vr_bus_remove(p);
 }
 
 /* Checks a board before it may be laid over the old one. */
@@ -85,13 +95,13 @@ static int map_board(uint64_t id) {
   void *p = map_file("/dev/shm/vrift_board_", id, 1, NULL, VR_BOARD_SIZE, &size);
   if (!p) return 0;
   if (vr_board_attach(&fresh, p, size) || fresh.header->board_id != id || vr_gone(&fresh.dyn->superseded)) {
-    raw2(SYS_munmap, (long)p, (long)size);
+    unmap(p, size);
     return 0;
   }
   if (!shim.board.base) {
     vr_board_attach(&shim.board, p, size);
   } else {
-    raw2(SYS_munmap, (long)p, (long)size);
+    unmap(p, size);
     if (!map_file("/dev/shm/vrift_board_", id, 1, shim.board.base, VR_BOARD_SIZE, &size)) return 0;
     *shim.board.header = *fresh.header;
     __atomic_store_n(&shim.vdir, NULL, __ATOMIC_RELEASE); /* it was paired with the old one */
@@ -193,7 +203,7 @@ static int map_vdir(uint64_t vdir_id, int vouched) {
   } else if (!attached && shim.board.base) {
     __atomic_fetch_add(&shim.board.dyn->corrupt, 1, __ATOMIC_RELAXED);
   }
-  raw2(SYS_munmap, (long)p, (long)size);
+  unmap(p, size);
   return 0;
 }
 

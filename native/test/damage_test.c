@@ -2,8 +2,10 @@
  *   damage_test              a seeded slice of everything, in seconds (SEED repeats it)
  *   damage_test all [K N]    every bit of what is in use of a small VDir and its board, and a sample of the rest (minutes); the Kth of N parts
  *   damage_test random N F   N random flips anywhere while F files are served
+ *   damage_test cut N        N times the VDir or the board is cut off somewhere, or unlinked
  * Processes: this one flips; one is the daemon's apply thread; two are clients. Client 0 compares every answer with what the tree is known to
  * be. Client 1 changes a file, recorded, and asks at once; or has it changed by a process without records and asks across the edge. */
+#include "vr_bus.h"
 #include "vr_engine.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -29,10 +31,23 @@ static struct vr_vdir v;
 static struct vr_board b;
 static int writable;
 
+static volatile sig_atomic_t told_to_stop;
+static void on_term(int sig) { told_to_stop = sig; }
+/* Leaves nothing behind, whatever happened. */
+static void clean_up(void) {
+  char link[64] = "", name[96], command[128];
+  for (int i = 0; i < 4; i++)
+    if (children[i] > 0) kill(children[i], SIGKILL), waitpid(children[i], NULL, 0);
+  if (readlink(map_path, link, sizeof link - 1) == 33) {
+    snprintf(name, sizeof name, "/dev/shm/vrift_vdir_%.16s", link), unlink(name);
+    snprintf(name, sizeof name, "/dev/shm/vrift_board_%.16s", link + 17), unlink(name);
+  }
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  if (system(command)) perror(command);
+}
 static void die(const char *what) {
   perror(what);
-  for (int i = 0; i < 4; i++)
-    if (children[i] > 0) kill(children[i], SIGKILL);
+  clean_up();
   exit(2);
 }
 static uint64_t now_of(int id) {
@@ -56,7 +71,9 @@ static void *map_one(const char *kind, const char *hex, int prot, size_t *size) 
   void *p = fstat(fd, &st) ? MAP_FAILED : mmap(NULL, (size_t)st.st_size, prot, MAP_SHARED, fd, 0);
   close(fd);
   *size = (size_t)st.st_size;
-  return p == MAP_FAILED ? NULL : p;
+  if (p == MAP_FAILED || *size < VR_INDEX_OFFSET) return NULL;
+  vr_bus_add(p, *size, strcmp(kind, "board") ? VR_BUS_VDIR : VR_BUS_BOARD);
+  return p;
 }
 /* As the shim: what fails a check is not used. 1: mapped. */
 static int map_all(void) {
@@ -68,15 +85,21 @@ static int map_all(void) {
   if (!p) return 0;
   if (vr_vdir_attach(&fresh, p, size)) {
     if (b.base) __atomic_fetch_add(&b.dyn->corrupt, 1, __ATOMIC_SEQ_CST);
-    munmap(p, size);
-    if (!writable) return 0;
+    munmap(p, size), vr_bus_remove(p);
     return 0;
   }
-  if (!b.base) {
+  if (!b.base || vr_gone(&b.dyn->superseded)) {
+    struct vr_board other = {0};
     void *q = map_one("board", link + 17, PROT_READ | PROT_WRITE, &size);
-    if (!q || vr_board_attach(&b, q, size)) return munmap(p, fresh.size), 0;
+    if (!q || vr_board_attach(&other, q, size) || other.header->board_id != fresh.header->board_id || vr_gone(&other.dyn->superseded)) {
+      if (q) munmap(q, size), vr_bus_remove(q);
+      return munmap(p, fresh.size), vr_bus_remove(p), 0;
+    }
+    if (b.base) munmap(b.base, VR_BOARD_SIZE), vr_bus_remove(b.base);
+    b = other;
   }
-  if (v.base) munmap((void *)(uintptr_t)v.base, v.size);
+  if (fresh.header->board_id != b.header->board_id) return munmap(p, fresh.size), vr_bus_remove(p), 0;
+  if (v.base) munmap((void *)(uintptr_t)v.base, v.size), vr_bus_remove(v.base);
   v = fresh;
   return 1;
 }
@@ -111,6 +134,11 @@ static void edge(void) {
 /* The answer of memory: errno, 0 found, -1 native. */
 static int ask(int who, const char *rel, struct vr_entry *x) {
   uint32_t reason = 0;
+  if (vr_gone(&b.dyn->superseded)) {
+    if (map_all()) sh->remaps[who]++, need = vr_newest_drain(&v);
+    else nap_us(200);
+    if (vr_gone(&b.dyn->superseded)) return -1;
+  }
   enum vr_answer a = vr_lookup(&v, &b, rel, strlen(rel), now_of(CLOCK_MONOTONIC_COARSE), need, x, NULL, 0, &reason);
   sh->asked[who]++;
   if (a == VR_NATIVE) {
@@ -201,6 +229,7 @@ static unsigned long flips, undone;
 static unsigned part, parts = 1;
 static void wait_turns(unsigned n) {
   uint64_t until = sh->turns + n, end = now_of(CLOCK_MONOTONIC) + 20000000000ull;
+  if (told_to_stop) die("told to stop");
   while (__atomic_load_n(&sh->turns, __ATOMIC_SEQ_CST) < until) {
     nap_us(50);
     for (int i = 0; i < 4; i++) {
@@ -274,12 +303,30 @@ static void at_random(unsigned long count) {
   }
 }
 
+static void cutting(unsigned long count) {
+  for (unsigned long i = 0; i < count; i++) {
+    char link[64] = "", name[96];
+    if (readlink(map_path, link, sizeof link - 1) != 33) die("no map link");
+    int board = rand() % 3 == 0;
+    snprintf(name, sizeof name, "/dev/shm/vrift_%s_%.16s", board ? "board" : "vdir", board ? link + 17 : link);
+    struct stat st;
+    if (stat(name, &st)) continue; /* replaced just now */
+    if (rand() % 16 == 0) unlink(name);
+    else if (truncate(name, rand() % 4 ? rand() % st.st_size : rand() % 3 * 4096) && errno != ENOENT) die(name);
+    flips++;
+    wait_turns(2);
+    if (rand() % 4 == 0) wait_turns(40);
+  }
+}
+
 static pid_t start(void (*body)(void)) {
   pid_t pid = fork();
   if (pid < 0) die("fork");
   if (pid) return pid;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  signal(SIGTERM, SIG_DFL), signal(SIGINT, SIG_IGN);
   srand((unsigned)getpid());
+  vr_bus_install();
   body();
   _exit(0);
 }
@@ -297,8 +344,9 @@ static void unseen(void) { unseen_main(pipes[0], pipes[3]); }
 
 int main(int argc, char **argv) {
   unsigned seed = getenv("SEED") ? (unsigned)atoi(getenv("SEED")) : (unsigned)time(NULL);
-  int all = argc > 1 && !strcmp(argv[1], "all"), random = argc == 4 && !strcmp(argv[1], "random");
+  int all = argc > 1 && !strcmp(argv[1], "all"), random = argc == 4 && !strcmp(argv[1], "random"), cuts = argc == 3 && !strcmp(argv[1], "cut");
   if (all && argc == 4) part = (unsigned)atoi(argv[2]), parts = (unsigned)atoi(argv[3]);
+  signal(SIGTERM, on_term), signal(SIGINT, on_term);
   srand(seed);
   printf("seed %u (SEED repeats it)\n", seed);
   if (random) files = (unsigned)atoi(argv[3]) > SMALL ? (unsigned)atoi(argv[3]) : SMALL;
@@ -329,6 +377,8 @@ int main(int argc, char **argv) {
   }
   begun = now_of(CLOCK_MONOTONIC);
   if (random) at_random(strtoul(argv[2], NULL, 10));
+  else if (cuts) cutting(strtoul(argv[2], NULL, 10));
+  else if (!all) everything(17, 1), cutting(40);
   else everything(all ? 1 : 17, all ? 8 : 1);
   double took = (double)(now_of(CLOCK_MONOTONIC) - begun) / 1e9;
   uint64_t known0 = sh->known[0], known1 = sh->known[1], again = now_of(CLOCK_MONOTONIC);
@@ -349,8 +399,7 @@ int main(int argc, char **argv) {
          (unsigned long long)(sh->known[0] + sh->known[1]), (unsigned long long)sh->wrong[0], (unsigned long long)sh->wrong[1],
          (unsigned long long)(sh->remaps[0] + sh->remaps[1]), took);
   if (!answers) puts("nothing is answered any more");
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s", dir);
-  if (system(command)) bad = 1;
+  memset(children, 0, sizeof children);
+  clean_up();
   return bad || sh->wrong[0] || sh->wrong[1];
 }

@@ -270,7 +270,9 @@ static void growth(void) {
 static void corruption(void) {
   struct vr_vdir *v = vr_engine_vdir(engine);
   uint64_t before = rep.rebuilds;
-  ((uint8_t *)v->entries)[4096 + 50] ^= 4; /* the engine's own mapping is writable */
+  const struct vr_bucket *b = (const struct vr_bucket *)(const void *)v->index;
+  while (!b->off[0]) b++;
+  ((uint8_t *)v->entries)[(uint64_t)(b->off[0] - 1) * 16 + 50] ^= 4; /* the engine's own mapping is writable */
   CHECK(vr_engine_scrub(engine) == 1, "not found");
   __atomic_fetch_add(&vr_engine_board(engine)->dyn->corrupt, 1, __ATOMIC_SEQ_CST);
   turn();

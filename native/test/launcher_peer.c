@@ -1,5 +1,6 @@
-/* A project daemon for the launcher's test. Usage: launcher_peer SOCKET silent|junk|huge|close|good */
+/* A project daemon for the launcher's test. Usage: launcher_peer SOCKET silent|junk|huge|close|good|later (silent until SIGUSR1, then good) */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "vrift_layout.h"
 
 static const char *mode;
+static volatile sig_atomic_t woken;
+static void wake(int sig) { woken = sig; }
 
 static void answer(int fd, uint32_t request, const char *text) {
   struct vr_frame f = {VR_WIRE_MAGIC, VR_WIRE_PROTOCOL, VR_OP_OK, (uint32_t)strlen(text), request};
@@ -35,13 +38,15 @@ static void *serve(void *arg) {
   struct vr_frame huge = {VR_WIRE_MAGIC, VR_WIRE_PROTOCOL, VR_OP_OK, 0xfffffff0u, 1};
   if (!strcmp(mode, "junk") && send(fd, junk, sizeof junk, MSG_NOSIGNAL) < 0) return NULL;
   if (!strcmp(mode, "huge") && send(fd, &huge, sizeof huge, MSG_NOSIGNAL) < 0) return NULL;
-  if (!strcmp(mode, "good")) good(fd);
-  if (strcmp(mode, "close") && strcmp(mode, "good")) pause();
+  while (!strcmp(mode, "later") && !woken) usleep(1000);
+  if (!strcmp(mode, "good") || !strcmp(mode, "later")) good(fd);
+  if (strcmp(mode, "close") && strcmp(mode, "good") && strcmp(mode, "later")) pause();
   close(fd);
   return NULL;
 }
 
 int main(int argc, char **argv) {
+  signal(SIGUSR1, wake);
   struct sockaddr_un a = {.sun_family = AF_UNIX};
   if (argc != 3 || strlen(argv[1]) >= sizeof a.sun_path) return 2;
   mode = argv[2];

@@ -144,7 +144,7 @@ for _ in $(seq 20); do "$v" run true; done
 sleep 1.2
 n=$(grep -c '^vriftd$' "$work/java.args")
 { [ "$n" -ge 1 ] && [ "$n" -le 7 ]; } || fail "20 commands started $n coordinators that fail"
-read -r starts failed _ <"$work/run/vriftd.start"; { [ "${starts:-0}" -ge 1 ] && [ "$starts" = "$failed" ]; } || fail "history of starts: $starts $failed"
+read -r starts bad _ <"$work/run/vriftd.start"; { [ "${starts:-0}" -ge 1 ] && [ "$starts" = "$bad" ]; } || fail "history of starts: $starts $bad"
 # What a daemon calls starts none while a stop is in force
 touch "$work/run/stopped"; sleep 0.5 # those that still wait see it
 rm -f "$work/java.args" "$work/run/vriftd.start"

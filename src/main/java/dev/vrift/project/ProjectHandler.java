@@ -141,6 +141,8 @@ final class ProjectHandler implements RequestHandler {
     out.field("sessions", sessions.open()).field("sessions_total", sessions.total());
     out.field("drain", r.drain()).field("turns", loop.turns()).field("events", r.events()).field("verified", r.verified());
     out.field("overflows", r.overflows()).field("reaped", r.reaped()).field("escaped", r.escaped()).field("corrupt", r.corrupt());
+    out.field("rebuilds", r.rebuilds()).field("rebuild_us", r.rebuildUs()).field("forgotten", r.forgotten()).field("repaired", r.repaired());
+    out.field("patrols", r.patrols()).field("drifts", r.drifts()).field("cuts", r.cuts()).field("bad_records", r.badRecords());
     out.field("uptime_ms", Processes.monotonicMs() - project.started());
     project.limits().describe(out, r, project.contentsProblem());
     project.describe(out);

@@ -73,6 +73,7 @@ public final class VdirDaemon {
 
   private int serve(RunPaths run, String root, int readyFd) throws IOException {
     RunPaths.Project paths = run.of(root);
+    privateDir(run.dir());
     privateDir(run.projects());
     privateDir(paths.dir());
     Faults.start(paths.dir());

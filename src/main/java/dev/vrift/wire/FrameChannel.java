@@ -13,6 +13,9 @@ import java.nio.ByteOrder;
  * first byte is read ({@link #checkPeer}).
  */
 public final class FrameChannel {
+  /** Longest payload of a request: the connections of a daemon together need a few MiB for them, whoever fills them. */
+  public static final int REQUEST_MAX = 64 * 1024;
+
   /** A frame must be complete this many ms after its first byte. */
   public static final int FRAME_TIMEOUT_MS = 5000;
 
@@ -60,6 +63,11 @@ public final class FrameChannel {
    * checked before anything is allocated.
    */
   public Frame read(int firstByteMs) throws WireException {
+    return read(firstByteMs, WireLayout.PAYLOAD_MAX);
+  }
+
+  /** The same for payloads of at most {@code max} bytes. */
+  Frame read(int firstByteMs, int max) throws WireException {
     byte[] header = new byte[HEADER];
     int got = Sockets.read(fd, header, 0, HEADER, firstByteMs);
     if (got == 0) {
@@ -74,7 +82,7 @@ public final class FrameChannel {
     if ((int) INT.get(header, 0) != WireLayout.MAGIC
         || ((short) SHORT.get(header, AT_PROTOCOL) & 0xFFFF) != WireLayout.PROTOCOL
         || length < 0
-        || length > WireLayout.PAYLOAD_MAX) {
+        || length > max) {
       throw new WireException(WireException.Kind.MALFORMED, "not a frame of this protocol version");
     }
     byte[] payload = new byte[length];

@@ -143,7 +143,7 @@ public final class UnixServer {
       accepted = true;
       while (true) {
         c.working(false);
-        Frame request = c.channel().read(-1);
+        Frame request = c.channel().read(-1, FrameChannel.REQUEST_MAX);
         c.working(true);
         Answer answer = answer(c, request);
         c.channel().write(answer.opcode(), request.request(), answer.payload());

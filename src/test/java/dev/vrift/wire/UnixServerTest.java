@@ -205,7 +205,7 @@ class UnixServerTest {
 
   @Test
   void aLengthBeyondTheLimitEndsTheConnectionAtOnce() {
-    for (int length : new int[] {WireLayout.PAYLOAD_MAX + 1, Integer.MAX_VALUE, -1}) {
+    for (int length : new int[] {FrameChannel.REQUEST_MAX + 1, WireLayout.PAYLOAD_MAX + 1, Integer.MAX_VALUE, -1}) {
       int fd = Sockets.connect(RunPaths.bytes(socket), ANSWER_MS);
       byte[] frame = frame(Opcode.PING.code(), length, new byte[0]);
       Sockets.write(fd, frame, 0, frame.length, ANSWER_MS);
