@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-from world import Builders, Failed, World, alive, send
+from world import Builders, Failed, World, alive, send, state_of
 
 COMPLETE_SECONDS = 1.0
 
@@ -80,6 +80,7 @@ def launcher_beside_a_stopped_coordinator(n, seed):
             place = w.project("new%d" % i)
             old = w.until("a coordinator", w.coordinator)
             send(old, signal.SIGSTOP)
+            w.until("it is stopped", lambda: state_of(old) == "T") # the signal takes its time on a busy machine
             start = time.monotonic()
             p = subprocess.run([w.vrift, "run", "--", "sh", "-c", "exit 3"], cwd=place, env=w.env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
             took = time.monotonic() - start
