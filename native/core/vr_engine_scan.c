@@ -66,7 +66,7 @@ static void met(struct vr_engine *e, const struct dirent64 *de, char *rel, size_
   }
   if (excluded(rel, base + name_len, de->d_name)) e->nodes[n].flags |= N_EXCLUDED;
   e->nodes[n].flags |= N_SEEN;
-  if (e->nodes[n].flags & N_CLEAN) return;
+  if ((e->nodes[n].flags & (N_CLEAN | N_GONE)) == N_CLEAN) return;
   if (e->dirty[vr_slot(e->nodes[n].hash)]) { /* its slot's cleaning looks at it */
     vr_distrust_node(e, n);
     return;

@@ -82,9 +82,10 @@ static int has_acl(int dirfd, const char *name, uint32_t mode) {
   return errno != ENODATA && errno != EOPNOTSUPP && errno != ENOENT;
 }
 
-static void not_there(struct vr_engine *e, uint32_t n, int error) {
+/* Absence too may be relied upon only below a directory that is watched: else nobody tells us when the name appears. */
+static void not_there(struct vr_engine *e, uint32_t n, int parent_ok, int error) {
   if (e->nodes[n].dir && (e->dirs[e->nodes[n].dir].ok || e->dirs[e->nodes[n].dir].wd >= 0)) vr_drop_subtree(e, n, 0);
-  if (error == ENOENT || error == ENOTDIR) {
+  if (parent_ok && (error == ENOENT || error == ENOTDIR)) {
     vr_put_state(e, n, VR_ENTRY_COMPLETE | VR_ENTRY_SEARCHABLE | VR_ENTRY_ISDIR, VR_ENTRY_CLEAN | VR_ENTRY_GONE);
   } else {
     vr_put_state(e, n, VR_ENTRY_CLEAN | VR_ENTRY_GONE, 0);
@@ -143,12 +144,12 @@ void vr_verify_at(struct vr_engine *e, uint32_t n, int dirfd, const char *name, 
   uint32_t target_len = 0, p = e->nodes[n].parent, state = 0;
   e->rep.verified++;
   int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
+  int parent_ok = p == VR_NONE || (e->nodes[p].dir && e->dirs[e->nodes[p].dir].ok);
   if (statx(dirfd, name, flags, WANTED, &st) < 0) {
-    not_there(e, n, errno);
+    not_there(e, n, parent_ok, errno);
     return;
   }
   (void)rel;
-  int parent_ok = p == VR_NONE || (e->nodes[p].dir && e->dirs[e->nodes[p].dir].ok);
   int good = parent_ok && ours(e, &st) && !(e->nodes[n].flags & N_EXCLUDED) && !vr_inode_named(e, st.stx_ino);
   if (S_ISDIR(st.stx_mode)) {
     state = VR_ENTRY_ISDIR;

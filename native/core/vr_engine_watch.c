@@ -206,9 +206,14 @@ static void apply(struct vr_engine *e, const struct inotify_event *ev) {
   else about_self(e, d, ev->mask);
 }
 
-/* Takes back what a lost event may have meant, at once: the lease and drain_done come only after this. */
+/* Takes back what a lost event may have meant, at once: the lease and drain_done come only after this. Even that a watch has ended may be what
+ * was lost, and another directory of the same inode number have taken the place: no directory is relied upon before it is watched anew. */
 static void after_overflow(struct vr_engine *e) {
   bump_g(e);
+  for (uint32_t d = 1; d < e->dir_count; d++) {
+    if (e->dirs[d].ok) e->dirs_live--;
+    e->dirs[d].ok = e->dirs[d].complete = e->dirs[d].drained = 0;
+  }
   vr_engine_distrust(e);
 }
 
