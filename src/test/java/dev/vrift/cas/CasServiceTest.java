@@ -252,18 +252,18 @@ class CasServiceTest {
     write("a", "content a");
     try (CasService service = service(root, new MemoryIndex(), NOW)) {
       service.ingest(true);
-      Path file = store.references().resolve(ContentStore.names(store.references()).getFirst());
-      byte[] good = Files.readAllBytes(file);
-      for (int i = 0; i < good.length; i++) {
-        byte[] bad = good.clone();
-        bad[i] ^= 1;
-        Files.write(file, bad);
-        assertEquals(0, CasStat.of(store).projects(), "byte " + i);
-      }
-      Files.write(file, good);
-      assertEquals(1, CasStat.of(store).projects());
-      assertNull(Digest.parse("ABC"));
+    } // which would write its references anew while they are damaged
+    Path file = store.references().resolve(ContentStore.names(store.references()).getFirst());
+    byte[] good = Files.readAllBytes(file);
+    for (int i = 0; i < good.length; i++) {
+      byte[] bad = good.clone();
+      bad[i] ^= 1;
+      Files.write(file, bad);
+      assertEquals(0, CasStat.of(store).projects(), "byte " + i);
     }
+    Files.write(file, good);
+    assertEquals(1, CasStat.of(store).projects());
+    assertNull(Digest.parse("ABC"));
   }
 
   /** More contents than one pass of the statistics takes: several passes give the same sums. */
