@@ -50,6 +50,13 @@ class VdirDaemonIT {
     for (Process p : daemons) {
       p.destroyForcibly().waitFor();
     }
+    // A daemon that misses vriftd starts one; that one starts the project's daemon anew.
+    ProcessBuilder stop = new ProcessBuilder(System.getProperty("vrift.dist") + "/bin/vrift", "stop", "--all").directory(root.toFile());
+    stop.environment().put("VRIFT_RUNTIME_DIR", temp.resolve("run").toString());
+    stop.environment().put("XDG_STATE_HOME", temp.resolve("state").toString());
+    stop.environment().put("XDG_CACHE_HOME", temp.resolve("cache").toString());
+    stop.environment().put("HOME", temp.toString());
+    stop.redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor();
     // What a killed one left in shared memory.
     var shared = paths.shared();
     if (shared.isPresent()) {
