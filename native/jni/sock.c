@@ -75,8 +75,8 @@ JNIEXPORT jint JNICALL Java_dev_vrift_platform_Sockets_listen(JNIEnv *env, jclas
   } else {
     unlink(path);
     VR_FAULT(socket_unlinked);
-    /* The mode is set by name, not by umask, which is every thread's; the directory is 0700 anyway. */
-    r = bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0 || chmod(path, 0600) < 0 || listen(fd, backlog) < 0 ? -errno : fd;
+    /* The name gets the socket's own mode: never open to others, not even for a moment, whatever the umask, which is every thread's. */
+    r = fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0 || chmod(path, 0600) < 0 || listen(fd, backlog) < 0 ? -errno : fd;
     if (r < 0) close(fd);
   }
   if (dirfd >= 0) close(dirfd);
