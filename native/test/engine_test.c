@@ -73,9 +73,10 @@ static void ask(const char *rel) {
     return;
   }
   known++;
-  int ok = a == VR_FOUND ? r == 0 && x.ino == st.st_ino && x.size == (uint64_t)st.st_size && x.mode == st.st_mode && (linked || x.nlink == st.st_nlink) &&
-                               x.mtime_ns == (uint64_t)st.st_mtim.tv_nsec && (linked || x.ctime_ns == (uint64_t)st.st_ctim.tv_nsec) &&
-                               x.atime_ns == (uint64_t)st.st_atim.tv_nsec && x.blocks == (uint64_t)st.st_blocks
+  /* What was done through a second name that is gone before the engine looks is left to the sweep (docs/LIMITS.md). */
+  int by_name = x.size == (uint64_t)st.st_size && x.nlink == st.st_nlink && x.mtime_ns == (uint64_t)st.st_mtim.tv_nsec &&
+                x.ctime_ns == (uint64_t)st.st_ctim.tv_nsec && x.blocks == (uint64_t)st.st_blocks && x.mode == st.st_mode;
+  int ok = a == VR_FOUND ? r == 0 && x.ino == st.st_ino && (linked || by_name) && x.atime_ns == (uint64_t)st.st_atim.tv_nsec
            : a == VR_ENOENT ? r == ENOENT : r == ENOTDIR;
   if (ok) return;
   wrong++;
