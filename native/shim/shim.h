@@ -35,7 +35,7 @@ static inline int shim_active(void) { return __builtin_expect(shim.ready > 0, 1)
 
 /* Could it be a program's pointer? What is not is left to the kernel, which says EFAULT. (A pointer into nothing between the two ends is
  * not found out: docs/LIMITS.md.) */
-static inline int shim_text(const void *p) { return __builtin_expect((uintptr_t)p - 4096 < 0x7ffffffff000u - 4096, 1); }
+static inline int shim_text(const void *p) { return __builtin_expect((uintptr_t)p - 4096 < (1ull << 56) - 4096, 1); } /* 56 bits: five-level paging */
 
 /* next_symbol.c: in the constructor, when only the libraries of the start are there. */
 HIDDEN void shim_remember_libraries(void);
