@@ -42,11 +42,21 @@ struct vr_report {
   uint64_t drifts;     /* entries that the sweep found different from the tree, and had verified again */
   uint64_t cuts;       /* files that were cut off or unlinked under us */
   uint64_t bad_records;/* board records whose sum is wrong now */
+  uint64_t adopted;    /* 1: VDir and state are those of a predecessor that died */
+  uint64_t adopt_us;   /* how long it took to take them over */
+  uint64_t adoptable;  /* 1: there is a state file */
 };
 
 /* Opens root (absolute, real), takes over the board that the link map_path names if it is good (else makes one) and makes a new
  * VDir, the root watched and queued for scanning. Nothing is known to clients before vr_engine_publish. reason gets a sentence on failure. */
 int vr_engine_open(const char *root, const char *map_path, const struct vr_limits *limits, struct vr_engine **out, char *reason, size_t cap);
+/* The same for a successor: watch is the inotify instance of the one that died, which its keeper says has the number watch_id. If VDir and state
+ * file of that one can be gone on with (docs/ADOPTION.md), that is done: report.adopted, and clients have what they had. Else as vr_engine_open,
+ * with a sentence in reason. watch is taken in either case; -1: none. */
+int vr_engine_open_kept(const char *root, const char *map_path, const struct vr_limits *limits, int watch, uint64_t watch_id, struct vr_engine **out,
+                        char *reason, size_t cap);
+/* The inotify instance and its number, for somebody to keep a duplicate of; -1: nobody could go on with it. */
+int vr_engine_watch(const struct vr_engine *e, uint64_t *number);
 /* Replaces the map link by one that names this VDir; then the one it named before is superseded and its name removed. */
 int vr_engine_publish(struct vr_engine *e);
 /* One turn: ver → scan → drain → stat → publish; then up to budget_us of verifying and scanning; the lease if serve. */

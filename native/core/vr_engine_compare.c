@@ -60,14 +60,14 @@ static void compare_one(struct vr_engine *e, uint32_t n, struct out *o) {
 int vr_engine_compare(struct vr_engine *e, uint32_t *cursor, uint32_t max, uint8_t *out, size_t cap, uint64_t *checked) {
   struct out o = {out, cap, 0};
   uint32_t n = *cursor;
-  for (uint32_t i = 0; i < max && n < e->node_count; i++, n++) {
+  for (uint32_t i = 0; i < max && n < e->st->node_count; i++, n++) {
     if (o.used + VR_REL_MAX * 2 > cap) break;
     uint32_t s = vr_slot(e->nodes[n].hash);
     if (!(e->nodes[n].flags & N_CLEAN) || __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST) != e->pub[s]) continue;
     ++*checked;
     compare_one(e, n, &o);
   }
-  *cursor = n < e->node_count ? n : UINT32_MAX;
+  *cursor = n < e->st->node_count ? n : UINT32_MAX;
   return (int)o.used;
 }
 

@@ -1,6 +1,7 @@
 /* Damage: finding it, putting right in place what only the daemon writes, and making the VDir anew beside the damaged one. What each
  * flipped bit could do, and what closes it, stands in docs/DAMAGE.md. */
 #include "vr_engine_internal.h"
+#include "vr_fault.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -58,20 +59,20 @@ static void look_at_program(struct vr_engine *e, uint32_t i) {
 uint64_t vr_engine_scrub(struct vr_engine *e) {
   uint64_t bad = memcmp(e->base, e->vdir.header, sizeof *e->vdir.header) != 0;
   for (uint64_t b = 0; b < e->vdir.buckets; b++) bad += !vr_bucket_sound(e, b);
-  for (uint32_t n = 0; n < e->node_count; n++) bad += !(e->nodes[n].flags & N_LOST) && !vr_entry_sound(e, n);
+  for (uint32_t n = 0; n < e->st->node_count; n++) bad += !(e->nodes[n].flags & N_LOST) && !vr_entry_sound(e, n);
   for (uint32_t i = 0; i < VR_PROGRAMS; i++) look_at_program(e, i);
   return bad;
 }
 
 /* The same, a few at a time, in the quiet turns. */
 uint64_t vr_patrol(struct vr_engine *e, uint32_t steps) {
-  uint64_t bad = 0, all = e->vdir.buckets + e->node_count + VR_PROGRAMS;
+  uint64_t bad = 0, all = e->vdir.buckets + e->st->node_count + VR_PROGRAMS;
   for (uint32_t i = 0; i < steps; i++) {
     if (e->patrol >= all) e->patrol = 0, e->rep.patrols++;
     uint64_t at = e->patrol++;
     if (at < e->vdir.buckets) bad += !vr_bucket_sound(e, at);
-    else if ((at -= e->vdir.buckets) < e->node_count) bad += !(e->nodes[at].flags & N_LOST) && !vr_entry_sound(e, (uint32_t)at);
-    else look_at_program(e, (uint32_t)(at - e->node_count));
+    else if ((at -= e->vdir.buckets) < e->st->node_count) bad += !(e->nodes[at].flags & N_LOST) && !vr_entry_sound(e, (uint32_t)at);
+    else look_at_program(e, (uint32_t)(at - e->st->node_count));
   }
   return bad;
 }
@@ -104,6 +105,7 @@ yes:
 /* Beside the lost one, at the same address: other threads of the daemon have it. What clients hold they name again when they find it. */
 static int board_anew(struct vr_engine *e) {
   uint8_t *p;
+  vr_state_spoil(&e->region);
   int r = vr_board_make(e, &p);
   if (r < 0) return r;
   uint64_t old = e->board.header->board_id;
@@ -114,10 +116,8 @@ static int board_anew(struct vr_engine *e) {
   if (e->board_fd >= 0) close(e->board_fd);
   e->board_fd = vr_shm_fd("board", e->board.header->board_id);
   memset(e->words, 0, sizeof e->words);
-  e->corrupt_seen = 0;
-  char name[96];
-  snprintf(name, sizeof name, "/dev/shm/vrift_board_%016llx", (unsigned long long)old);
-  unlink(name);
+  e->st->corrupt_seen = 0;
+  vr_shm_remove(e, "board", old);
   for (uint32_t s = 0; s < VR_SLOTS; s++) e->board.ver[s] = e->pub[s] + VR_BOARD_BUMP; /* everything is dirty */
   vr_engine_distrust(e);
   e->rep.cuts++;
@@ -181,6 +181,8 @@ void vr_reap_damaged(struct vr_engine *e, struct vr_record *r, int serve) {
   int may_be_escaped = kind == 0 || (kind & VR_BOARD_KIND_ESCAPED);
   if (serve && (may_be_escaped || !vr_owner_dead(r->pid, UINT64_MAX / 2) || exists(r->tid))) return;
   if (!serve && r->pid && !vr_owner_dead(r->pid, UINT64_MAX / 2) && !may_be_escaped) return;
+  e->st->distrusting = 1; /* before the record goes: it may have named anything */
+  VR_IN_ORDER();
   vr_bump(&e->board, 0);
   vr_held_release(&e->board, (int)(r - e->board.records));
   vr_engine_distrust(e);
@@ -190,16 +192,15 @@ void vr_reap_damaged(struct vr_engine *e, struct vr_record *r, int serve) {
 /* ---- the new VDir ---- */
 
 static void forget_everything(struct vr_engine *e) {
-  for (uint32_t d = 1; d < e->dir_count; d++) vr_unwatch_dir(e, d);
-  e->node_count = 0;
-  e->dir_count = 1;
+  for (uint32_t d = 1; d < e->st->dir_count; d++) vr_unwatch_dir(e, d);
+  e->st->node_count = 0;
+  e->st->dir_count = 1;
   e->dirs_live = 0;
-  memset(e->table, 0, ((size_t)e->table_mask + 1) * sizeof *e->table);
-  memset(e->slot_head, 0xff, sizeof e->slot_head);
+  vr_state_tables(e);
+  memset(e->slot_head, 0xff, VR_SLOTS * sizeof *e->slot_head);
   e->verify.count = e->scan.count = e->changes.count = 0;
   e->settle_count = e->pending_count = e->sweep = 0;
   e->rep.limited = 0;
-  e->ino_mask = 0;
 }
 
 struct old {
@@ -282,8 +283,8 @@ static void lose(struct vr_engine *e, uint32_t n) {
 static int carry_over(struct vr_engine *e, const struct old *o) {
   uint32_t lost = 0;
   char rel[VR_REL_MAX];
-  if (!e->node_count) return -1;
-  for (uint32_t n = 0; n < e->node_count; n++) {
+  if (!e->st->node_count) return -1;
+  for (uint32_t n = 0; n < e->st->node_count; n++) {
     struct vr_node *d = &e->nodes[n];
     if (d->flags & N_LOST) continue;
     uint64_t at = (uint64_t)d->off * 16;
@@ -306,6 +307,8 @@ int vr_engine_rebuild(struct vr_engine *e) {
   uint64_t begun = vr_clock(CLOCK_MONOTONIC), count = e->entry_count + 1024, bytes = e->entries_used + e->entries_used / 16 + 65536;
   struct old o = {e->base, e->vdir, e->pub};
   struct vr_dyn *od = e->dyn;
+  struct vr_region old_region;
+  vr_state_spoil(&e->region); /* from here until the new VDir is known there is nothing to go on with */
   __atomic_store_n(&od->lease, 0, __ATOMIC_SEQ_CST);
   __atomic_store_n(&od->lease_inv, ~0ull, __ATOMIC_SEQ_CST);
   int r = vr_engine_new_file(e, count, bytes);
@@ -314,7 +317,7 @@ int vr_engine_rebuild(struct vr_engine *e) {
   if (carry_over(e, &o) < 0) {
     struct vr_vdir spoilt = e->vdir;
     r = vr_engine_new_file(e, count, bytes); /* the index of the first holds a part already */
-    vr_drop_file(spoilt.base, spoilt.size, spoilt.header->vdir_id);
+    vr_drop_file(e, spoilt.base, spoilt.size, spoilt.header->vdir_id);
     if (r < 0) return r;
     forget_everything(e);
     uint32_t root = vr_enter(e, VR_NONE, "", 0, 0);
@@ -334,6 +337,13 @@ int vr_engine_rebuild(struct vr_engine *e) {
   e->old_id = o.v.header->vdir_id;
   e->rep.corrupt = 0;
   e->patrol = 0;
+  /* The nodes agree with the new VDir now. Without a state file of its own it is served all the same. */
+  if (vr_state_renew(e, e->st->node_cap, e->st->dir_cap, &old_region) == 0) {
+    if (e->region.id) e->st->spoilt = 0;
+    if (e->region.id && vr_name_link(e) < 0) vr_state_spoil(&e->region);
+    vr_state_drop(e, &old_region);
+  }
+  VR_FAULT(vdir_rebuilt);
   r = vr_engine_publish(e);
   e->rep.rebuild_us = (vr_clock(CLOCK_MONOTONIC) - begun) / 1000;
   return r;

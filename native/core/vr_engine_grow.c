@@ -1,5 +1,7 @@
-/* A larger VDir file beside the same board. Everything is copied, paths and states; offsets change, node numbers do not. */
+/* A larger VDir file beside the same board. Everything is copied, paths and states; offsets change, node numbers do not. The offsets lie in the
+ * nodes, so the new file gets a state file of its own, linked before the map names it: whichever the map names, its state agrees with it. */
 #include "vr_engine_internal.h"
+#include "vr_fault.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,10 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static void vdir_name(char out[96], uint64_t id) { snprintf(out, 96, "/dev/shm/vrift_vdir_%016llx", (unsigned long long)id); }
-
 /* No answers from it any more; whoever asks looks for the successor. */
-void vr_drop_file(const uint8_t *at, size_t size, uint64_t id) {
+void vr_drop_file(struct vr_engine *e, const uint8_t *at, size_t size, uint64_t id) {
   uint8_t *base = (uint8_t *)(uintptr_t)at;
   struct vr_dyn *d = (struct vr_dyn *)(void *)(base + VR_DYN_OFFSET);
   __atomic_store_n(&d->lease, 0, __ATOMIC_SEQ_CST);
@@ -19,9 +19,8 @@ void vr_drop_file(const uint8_t *at, size_t size, uint64_t id) {
   vr_set_gone(&d->superseded);
   munmap(base, size);
   vr_bus_remove(base);
-  char name[96];
-  vdir_name(name, id);
-  unlink(name);
+  vr_name_unlink(e, id);
+  vr_shm_remove(e, "vdir", id);
 }
 
 int vr_engine_publish(struct vr_engine *e) {
@@ -37,8 +36,9 @@ int vr_engine_publish(struct vr_engine *e) {
     return r;
   }
   e->published = 1;
+  VR_FAULT(map_named);
   if (e->old_base) {
-    vr_drop_file(e->old_base, e->old_size, e->old_id);
+    vr_drop_file(e, e->old_base, e->old_size, e->old_id);
     e->old_base = NULL;
   }
   return 0;
@@ -71,8 +71,15 @@ int vr_engine_grow(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
   uint8_t *old_base = e->base;
   struct vr_dyn *od = e->dyn;
   uint64_t *old_pub = e->pub;
+  struct vr_region old_region;
   int r = vr_engine_new_file(e, entries, bytes);
   if (r < 0) return r;
+  VR_FAULT(vdir_growing);
+  r = vr_state_renew(e, e->st->node_cap, e->st->dir_cap, &old_region);
+  if (r < 0) { /* the nodes are changed where they are: nobody may go on with them and the old file */
+    vr_state_spoil(&e->region);
+    old_region = (struct vr_region){0};
+  }
   __atomic_store_n(&od->lease, 0, __ATOMIC_SEQ_CST);
   __atomic_store_n(&od->lease_inv, ~0ull, __ATOMIC_SEQ_CST);
   memcpy(e->pub, old_pub, sizeof(uint64_t) * VR_SLOTS);
@@ -81,11 +88,13 @@ int vr_engine_grow(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
   e->dyn->drain_started_inv = ~e->drain_begun;
   e->dyn->drain_done = od->drain_done;
   e->dyn->drain_done_inv = od->drain_done_inv;
-  for (uint32_t n = 0; n < e->node_count; n++)
+  for (uint32_t n = 0; n < e->st->node_count; n++)
     if (copy_entry(e, old.entries, old.entries_size, n) < 0) {
       e->nodes[n].off = VR_NONE;
-      if (!(e->nodes[n].flags & N_LOST)) e->rep.corrupt++; /* no lease until the next turn has made a sound one */
+      if (!(e->nodes[n].flags & N_LOST)) vr_damaged(e); /* no lease until the next turn has made a sound one */
     }
+  if (old_region.base && e->region.id && vr_name_link(e) < 0) vr_state_spoil(&e->region);
+  VR_FAULT(vdir_grown);
   if (e->published) {
     if (e->old_base) munmap(e->old_base, e->old_size); /* cannot be: publish has dealt with it */
     e->old_base = old_base;
@@ -93,8 +102,9 @@ int vr_engine_grow(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
     e->old_id = old.header->vdir_id;
     r = vr_engine_publish(e);
     if (r < 0) e->native_why = VR_NATIVE_SPACE;
-    return 0;
+  } else {
+    vr_drop_file(e, old_base, old.size, old.header->vdir_id);
   }
-  vr_drop_file(old_base, old.size, old.header->vdir_id);
+  vr_state_drop(e, &old_region); /* whatever the map names: it was not changed since, but what it describes will be */
   return 0;
 }

@@ -1,9 +1,10 @@
-/* Inside the engine. The private side (nodes, directories, queues) lies in this process's heap; the shared side is written only
- * through vr_put_entry and vr_put_index, under seq and checksum. */
+/* Inside the engine. The private side (nodes, directories) lies in the state file, so that a successor can go on with it (docs/ADOPTION.md), its
+ * queues in this process's heap; the shared side is written only through vr_put_entry and vr_put_index, under seq and checksum. */
 #ifndef VR_ENGINE_INTERNAL_H
 #define VR_ENGINE_INTERNAL_H
 #include "vr_engine.h"
 #include "vr_bus.h"
+#include "vr_engine_state.h"
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -24,31 +25,6 @@ enum { /* vr_node.flags */
   N_SEEN = 64,    /* met by the running scan of its directory */
   N_LOST = 256,   /* its entry was damaged and its name not found again; a number without a path */
   N_KEPT = 128,   /* reported as a change since it was last gone: the metadata store has a record of it */
-};
-
-/* One per path known; the number never changes in an engine's life. 40 bytes. */
-struct vr_node {
-  uint64_t hash;
-  uint32_t off; /* of the entry, in 16 bytes */
-  uint32_t parent, child, sibling;
-  uint32_t slot_next; /* next node of the same slot */
-  uint32_t dir;       /* index into dirs; 0: none */
-  uint16_t target_cap;
-  uint16_t flags;
-};
-
-struct vr_dir {
-  uint32_t node;
-  int32_t wd; /* -1: not watched */
-  uint64_t ino;
-  uint32_t mode, uid, gid;
-  uint8_t ok;       /* real, searchable, watched, on the root's mount, below such: children may be CLEAN */
-  uint8_t complete; /* all children are in */
-  uint8_t queued;   /* in the scan queue */
-  uint8_t drained;  /* read; COMPLETE after the next drain */
-  uint8_t acl;
-  uint8_t again;    /* a name could not be entered or something is in doubt: to be read again before COMPLETE */
-  uint8_t limited;  /* outside the watch budget or quota */
 };
 
 struct vr_queue { uint32_t *at; uint32_t head, count, cap; };
@@ -80,19 +56,22 @@ struct vr_engine {
   uint64_t entry_count, entries_used; /* what dyn says of them is for reports: a flipped bit there must not lead us astray */
   int root_fd, inotify, mounts;
   uint64_t root_dev, root_ino, mnt_id, magic, mounts_hash, generation, native_why;
+  uint64_t watch_id; /* number of the inotify instance, which vriftd keeps a descriptor of */
   uint32_t noatime, nodiratime, delayed; /* delayed: st_blocks moves at write-back. 1 ext4, 2 others */
   int published, board_new;
 
+  struct vr_region region; /* the state file, or heap laid out like it; what follows points into it and moves when it is replaced */
+  struct vr_state *st;
   struct vr_node *nodes;
-  uint32_t node_count, node_cap;
   uint32_t *table; /* hash → node + 1 */
   uint32_t table_mask;
-  uint32_t slot_head[VR_SLOTS];
+  uint32_t *slot_head;
   uint32_t *inos; /* inode → node + 1 */
   uint32_t ino_mask;
   uint64_t ino_used;
   struct vr_dir *dirs; /* [0] unused */
-  uint32_t dir_count, dir_cap, dirs_live;
+  uint8_t *journal;
+  uint32_t dirs_live;
   uint32_t *wds; /* wd → dir */
   uint32_t wd_cap;
   uint64_t watches;
@@ -108,11 +87,10 @@ struct vr_engine {
   uint64_t dirty_ver[VR_SLOTS];
   uint8_t dirty[VR_SLOTS]; /* as seen before the newest scan of the records, and not published since */
   uint32_t clean_from;     /* where the next turn goes on cleaning */
-  uint32_t want_seen, corrupt_seen, overflow;
+  uint32_t want_seen;
   int g_again;             /* ver[0] was bumped by ourselves: another turn at once */
   uint64_t reap_due, root_due, now; /* now: CLOCK_MONOTONIC_COARSE ns at the turn's start */
   struct vr_report rep;
-  uint8_t *events; /* read buffer */
   uint8_t *dents;
   int scan_fd; /* the directory being read, -1: none */
   uint32_t scan_dir;
@@ -121,6 +99,7 @@ struct vr_engine {
   uint64_t scrub_due, sweep_due, patrol_due;
   uint32_t words[4];    /* of the board, as last seen: vr_guard */
   uint64_t patrol;      /* where the patrol goes on: buckets, then nodes */
+  uint64_t haste;       /* after an adoption: so many steps of it are to be made soon */
   uint64_t drain_begun; /* as dyn->drain_started, for other threads: the file under dyn may be replaced and unmapped */
 };
 
@@ -128,7 +107,10 @@ struct vr_engine {
 uint64_t vr_clock(int id);
 
 /* vr_engine_shm.c */
-int vr_shm_create(const char *kind, uint64_t id, uint64_t size, uint8_t **out);
+int vr_shm_create(struct vr_engine *e, const char *kind, uint64_t id, uint64_t size, uint8_t **out);
+void vr_shm_remove(struct vr_engine *e, const char *kind, uint64_t id);
+int vr_fill_header(struct vr_engine *e, struct vr_header *h, uint64_t id, uint64_t buckets, uint64_t bytes, uint64_t size);
+void vr_own_vdir(struct vr_engine *e); /* dyn says who writes it */
 int vr_shm_open(const char *name, int writable, uint64_t exact, uint8_t **out, uint64_t *size);
 int vr_shm_fd(const char *kind, uint64_t id);
 int vr_board_make(struct vr_engine *e, uint8_t **out);
@@ -147,7 +129,10 @@ void vr_put_state(struct vr_engine *e, uint32_t n, uint32_t clear, uint32_t set)
 void vr_distrust_node(struct vr_engine *e, uint32_t n); /* UNVERIFIED and queued */
 int vr_queue_push(struct vr_queue *q, uint32_t v);
 uint32_t vr_queue_pop(struct vr_queue *q);
-int vr_table_room(struct vr_engine *e);
+void vr_damaged(struct vr_engine *e); /* damage is known: no lease, no adoption, until the VDir is made anew */
+int vr_put_bucket(struct vr_engine *e, uint64_t hash, uint32_t off, int marked); /* marked: a successor is told */
+void vr_reset_entry(struct vr_engine *e, uint32_t n, const char *path, uint32_t len); /* to its path, UNVERIFIED */
+void vr_list_node(struct vr_engine *e, uint32_t n); /* the newest node into the lists and the table, as far as it is not there */
 void vr_put_index(struct vr_engine *e, uint64_t hash, uint32_t off);
 void vr_ino_note(struct vr_engine *e, uint32_t n, uint64_t ino);
 uint32_t vr_ino_find(struct vr_engine *e, uint64_t ino);
@@ -159,6 +144,8 @@ int vr_watch_dir(struct vr_engine *e, uint32_t d, int dirfd, const char *name);
 void vr_unwatch_dir(struct vr_engine *e, uint32_t d);
 void vr_drop_subtree(struct vr_engine *e, uint32_t n, int self);
 int vr_drain(struct vr_engine *e); /* 1: until EAGAIN, 0: gave up after a bound, -errno */
+void vr_replay(struct vr_engine *e); /* applies what the predecessor had read and not applied */
+int vr_wd_room(struct vr_engine *e, int32_t wd); /* in wds; 0 or -ENOMEM */
 
 /* vr_engine_verify.c */
 void vr_verify(struct vr_engine *e, uint32_t n);
@@ -170,7 +157,7 @@ int vr_settle_due(struct vr_engine *e, uint64_t until); /* 1: some were due */
 void vr_settle_later(struct vr_engine *e, uint32_t n, uint64_t due);
 int vr_inode_named(struct vr_engine *e, uint64_t ino);
 
-void vr_drop_file(const uint8_t *at, size_t size, uint64_t id); /* supersedes, unmaps, unlinks (vr_engine_grow.c) */
+void vr_drop_file(struct vr_engine *e, const uint8_t *at, size_t size, uint64_t id); /* supersedes, unmaps, unlinks (vr_engine_grow.c) */
 
 /* vr_engine_damage.c */
 int vr_record_damaged(struct vr_record *r);
@@ -190,6 +177,27 @@ void vr_complete_drained(struct vr_engine *e);
 /* vr_engine_mounts.c */
 int vr_mounts_changed(struct vr_engine *e); /* 1: a mount at or below the root came or went */
 int vr_mounts_init(struct vr_engine *e);
+
+/* vr_engine_state.c */
+int vr_state_renew(struct vr_engine *e, uint32_t nodes, uint32_t dirs, struct vr_region *old); /* 0 or -ENOMEM; old: what was in use, the caller's to drop */
+int vr_state_grow(struct vr_engine *e, uint32_t nodes, uint32_t dirs);                         /* the same, linked, the old one dropped */
+void vr_state_use(struct vr_engine *e, const struct vr_region *r);
+void vr_state_spoil(const struct vr_region *r);
+void vr_state_drop(struct vr_engine *e, struct vr_region *r);
+void vr_state_tables(struct vr_engine *e); /* both hash tables anew from the nodes */
+int vr_state_sound(const uint8_t *at, uint64_t size); /* header and geometry */
+
+/* vr_engine_names.c: names in the project's directory (that of the map link). */
+void vr_name_marker(struct vr_engine *e, const char *kind, uint64_t id, int there);
+int vr_name_link(struct vr_engine *e); /* state.<vdir> names the region in use; 0 or -errno */
+uint64_t vr_name_state(struct vr_engine *e, uint64_t vdir); /* 0: none */
+void vr_name_unlink(struct vr_engine *e, uint64_t vdir);
+void vr_names_sweep(struct vr_engine *e, uint64_t vdir, uint64_t board, uint64_t state); /* removes whatever else was begun in /dev/shm */
+
+/* vr_engine_adopt.c. 1: the engine has the predecessor's VDir and state; 0: it is as before, and reason says why (may be empty). */
+int vr_adopt(struct vr_engine *e, const char *link, int watch, uint64_t watch_id, char *reason, size_t cap);
+int vr_repair(struct vr_engine *e); /* vr_engine_repair.c: bounds, marks, queues. 0, or -1: this cannot be the work of a kill */
+
 /* vr_engine_huge.c: one huge page, if there is one to be had. */
 void vr_engine_huge_some(struct vr_engine *e);
 #endif

@@ -1,5 +1,6 @@
 /* Opening and closing an engine, and what is asked of it between turns: preloading names, comparing with the tree, changes. */
 #include "vr_engine_internal.h"
+#include "vr_fault.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENT_BYTES (256 * 1024)
 #define DENT_BYTES (32 * 1024)
 #define FIRST_ENTRIES 16384
 #define ENTRY_GUESS 208 /* bytes of an entry with a path of usual length */
@@ -81,86 +81,99 @@ static void look_at_old(struct vr_engine *e, const char *link, uint64_t *entries
   e->generation = d->generation;
 }
 
-int vr_engine_open(const char *root, const char *map_path, const struct vr_limits *limits, struct vr_engine **out, char *reason, size_t cap) {
+/* A new VDir beside the board; the one that the link names is superseded when it is published. */
+static int open_anew(struct vr_engine *e, const char *link, char *reason, size_t cap) {
+  uint64_t entries = e->limits.hint > FIRST_ENTRIES ? e->limits.hint : FIRST_ENTRIES, bytes = 0, drain = vr_clock(CLOCK_BOOTTIME) / 1000, had = 0;
+  struct vr_region none;
+  if (e->inotify < 0) e->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  if (e->inotify < 0) return fail(-errno, reason, cap, "inotify_init: %s (see fs.inotify.max_user_instances)", strerror(errno));
+  e->watch_id = vr_random();
+  look_at_old(e, link, &had, &bytes, &drain);
+  if (had > entries) entries = had;
+  if (bytes < entries * ENTRY_GUESS) bytes = entries * ENTRY_GUESS;
+  int r = vr_engine_new_file(e, entries, bytes);
+  if (r == -EDQUOT || r == -ENOSPC) r = vr_engine_new_file(e, FIRST_ENTRIES / 4, FIRST_ENTRIES / 4 * ENTRY_GUESS);
+  if (r < 0) return fail(r, reason, cap, "cannot make the VDir in /dev/shm: %s", strerror(-r));
+  uint32_t nodes = had > 1u << 29 ? 1u << 29 : (uint32_t)had;
+  if (vr_state_renew(e, nodes, nodes / 8, &none) < 0) return fail(-ENOMEM, reason, cap, "no memory");
+  if (e->region.id && vr_name_link(e) < 0) vr_state_spoil(&e->region);
+  e->dyn->drain_started = e->drain_begun = drain;
+  e->dyn->drain_started_inv = ~drain;
+  for (uint32_t s = 0; s < VR_SLOTS; s++) e->pub[s] = __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST) - VR_BOARD_BUMP;
+  if (e->native_why == VR_NATIVE_FILESYSTEM) return 0;
+  uint32_t n = vr_enter(e, VR_NONE, "", 0, 0);
+  if (n == VR_NONE) return fail(-ENOMEM, reason, cap, "no memory");
+  vr_distrust_node(e, n);
+  return 0;
+}
+
+int vr_engine_open_kept(const char *root, const char *map_path, const struct vr_limits *limits, int watch, uint64_t watch_id, struct vr_engine **out,
+                        char *reason, size_t cap) {
   struct vr_engine *e = calloc(1, sizeof *e);
-  if (!e) return fail(-ENOMEM, reason, cap, "no memory");
+  if (!e) {
+    if (watch >= 0) close(watch);
+    return fail(-ENOMEM, reason, cap, "no memory");
+  }
+  uint64_t begun = vr_clock(CLOCK_MONOTONIC);
   e->root_fd = e->inotify = e->mounts = e->scan_fd = e->vdir_fd = e->board_fd = -1;
   vr_bus_install();
   e->limits = *limits;
   e->uid = geteuid();
-  e->dir_count = 1;
   e->forbidden = calloc(1, sizeof *e->forbidden);
-  e->events = malloc(EVENT_BYTES);
   e->dents = malloc(DENT_BYTES);
-  e->dir_cap = 1024;
-  e->dirs = calloc(e->dir_cap, sizeof *e->dirs);
-  memset(e->slot_head, 0xff, sizeof e->slot_head);
-  int r = e->forbidden && e->events && e->dents && e->dirs ? 0 : fail(-ENOMEM, reason, cap, "no memory");
+  int r = e->forbidden && e->dents ? 0 : fail(-ENOMEM, reason, cap, "no memory");
   if (r == 0 && strlen(map_path) >= sizeof e->map_path) r = fail(-ENAMETOOLONG, reason, cap, "%s is too long", map_path);
   if (r == 0) r = open_root(e, root, reason, cap);
-  if (r == 0) {
-    strcpy(e->map_path, map_path);
-    e->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (e->inotify < 0) r = fail(-errno, reason, cap, "inotify_init: %s (see fs.inotify.max_user_instances)", strerror(errno));
-  }
+  if (r == 0) strcpy(e->map_path, map_path);
   if (r == 0 && (r = vr_mounts_init(e)) < 0) fail(r, reason, cap, "cannot watch /proc/self/mountinfo: %s", strerror(-r));
-  uint64_t entries = limits->hint > FIRST_ENTRIES ? limits->hint : FIRST_ENTRIES, bytes = 0, drain = vr_clock(CLOCK_BOOTTIME) / 1000;
+  char link[64] = {0};
   if (r == 0) {
-    char link[64] = {0};
     if (readlink(map_path, link, sizeof link - 1) < 0) link[0] = 0;
     r = vr_engine_take_board(e, link);
     e->board_new = r == 0;
     if (r < 0) fail(r, reason, cap, "cannot make the board in /dev/shm: %s", strerror(-r));
-    uint64_t had = 0;
-    if (r >= 0) look_at_old(e, link, &had, &bytes, &drain);
-    if (had > entries) entries = had;
-    if (bytes < entries * ENTRY_GUESS) bytes = entries * ENTRY_GUESS;
   }
+  int adopted = r == 1 && watch >= 0 && vr_adopt(e, link, watch, watch_id, reason, cap);
+  if (!adopted && watch >= 0) close(watch);
   if (r >= 0) {
-    r = vr_engine_new_file(e, entries, bytes);
-    if (r == -EDQUOT || r == -ENOSPC) r = vr_engine_new_file(e, FIRST_ENTRIES / 4, FIRST_ENTRIES / 4 * ENTRY_GUESS);
-    if (r < 0) fail(r, reason, cap, "cannot make the VDir in /dev/shm: %s", strerror(-r));
-  }
-  if (r >= 0) {
-    e->dyn->drain_started = e->drain_begun = drain;
-    e->dyn->drain_started_inv = ~drain;
-    for (uint32_t s = 0; s < VR_SLOTS; s++) e->pub[s] = __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST) - VR_BOARD_BUMP;
-    e->corrupt_seen = e->board.dyn->corrupt;
-    if (e->native_why != VR_NATIVE_FILESYSTEM) {
-      uint32_t n = vr_enter(e, VR_NONE, "", 0, 0);
-      if (n == VR_NONE) r = fail(-ENOMEM, reason, cap, "no memory");
-      else vr_distrust_node(e, n);
-    }
+    unsigned long long vdir = 0;
+    sscanf(link, "%16llx.", &vdir);
+    vr_names_sweep(e, vdir, e->board.header->board_id, adopted ? e->region.id : 0);
+    r = adopted ? 0 : open_anew(e, link, reason, cap);
   }
   if (r < 0) {
     vr_engine_close(e, 0);
     return r;
   }
+  e->rep.adopted = (uint64_t)adopted;
+  e->rep.adopt_us = adopted ? (vr_clock(CLOCK_MONOTONIC) - begun) / 1000 : 0;
   *out = e;
   return 0;
 }
 
-static void unlink_shm(const char *kind, uint64_t id) {
-  char name[96];
-  snprintf(name, sizeof name, "/dev/shm/vrift_%s_%016llx", kind, (unsigned long long)id);
-  unlink(name);
+int vr_engine_open(const char *root, const char *map_path, const struct vr_limits *limits, struct vr_engine **out, char *reason, size_t cap) {
+  return vr_engine_open_kept(root, map_path, limits, -1, 0, out, reason, cap);
 }
 
 void vr_engine_retire(struct vr_engine *e, int unlink_files) {
+  int gone = unlink_files || !e->published;
+  if (gone) vr_state_spoil(&e->region);
   if (e->base) {
     __atomic_store_n(&e->dyn->lease, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&e->dyn->lease_inv, ~0ull, __ATOMIC_SEQ_CST);
-    if (unlink_files || !e->published) {
+    if (gone) {
       vr_set_gone(&e->dyn->superseded);
-      unlink_shm("vdir", e->vdir.header->vdir_id);
+      vr_name_unlink(e, e->vdir.header->vdir_id);
+      vr_shm_remove(e, "vdir", e->vdir.header->vdir_id);
     }
   }
-  if (!e->published && e->board.base && e->board_new) unlink_shm("board", e->board.header->board_id);
+  if (gone && e->region.id) vr_shm_remove(e, "state", e->region.id);
+  if (!e->published && e->board.base && e->board_new) vr_shm_remove(e, "board", e->board.header->board_id);
   if (unlink_files && e->published) {
     unlink(e->map_path);
     if (e->board.base) {
       vr_set_gone(&e->board.dyn->superseded);
-      unlink_shm("board", e->board.header->board_id);
+      vr_shm_remove(e, "board", e->board.header->board_id);
     }
   }
 }
@@ -171,15 +184,21 @@ void vr_engine_close(struct vr_engine *e, int unlink_files) {
   if (e->base) munmap(e->base, e->vdir.size), vr_bus_remove(e->base);
   if (e->board.base) munmap(e->board.base, VR_BOARD_SIZE), vr_bus_remove(e->board.base);
   if (e->old_base) munmap(e->old_base, e->old_size), vr_bus_remove(e->old_base);
+  if (e->region.base) munmap(e->region.base, e->region.size);
   if (e->vdir_fd >= 0) close(e->vdir_fd);
   if (e->board_fd >= 0) close(e->board_fd);
   if (e->inotify >= 0) close(e->inotify);
   if (e->mounts >= 0) close(e->mounts);
   if (e->root_fd >= 0) close(e->root_fd);
   if (e->scan_fd >= 0) close(e->scan_fd);
-  free(e->inos), free(e->nodes), free(e->table), free(e->dirs), free(e->wds), free(e->verify.at), free(e->scan.at), free(e->changes.at);
-  free(e->settles), free(e->pending), free(e->forbidden), free(e->events), free(e->dents);
+  free(e->wds), free(e->verify.at), free(e->scan.at), free(e->changes.at);
+  free(e->settles), free(e->pending), free(e->forbidden), free(e->dents);
   free(e);
+}
+
+int vr_engine_watch(const struct vr_engine *e, uint64_t *number) {
+  *number = e->watch_id;
+  return e->region.id ? e->inotify : -1;
 }
 
 int vr_engine_preload(struct vr_engine *e, const uint8_t *names, size_t size) {

@@ -48,12 +48,6 @@ static int start_scan(struct vr_engine *e) {
   return 1;
 }
 
-static int excluded(const char *rel, size_t len, const char *name) {
-  if (!strcmp(rel, ".vrift")) return 1;
-  if (strcmp(name, "objects")) return 0;
-  return len == 12 ? !strcmp(rel, ".git/objects") : len > 12 && !strcmp(rel + len - 13, "/.git/objects");
-}
-
 static void met(struct vr_engine *e, const struct dirent64 *de, char *rel, size_t base) {
   size_t name_len = strnlen(de->d_name, VR_NAME_LIMIT + 1);
   if (base + name_len >= VR_REL_MAX) return; /* a path that clients never ask memory about */
@@ -64,7 +58,6 @@ static void met(struct vr_engine *e, const struct dirent64 *de, char *rel, size_
     e->dirs[e->scan_dir].again = 1;
     return;
   }
-  if (excluded(rel, base + name_len, de->d_name)) e->nodes[n].flags |= N_EXCLUDED;
   e->nodes[n].flags |= N_SEEN;
   if ((e->nodes[n].flags & (N_CLEAN | N_GONE)) == N_CLEAN) return;
   if (e->dirty[vr_slot(e->nodes[n].hash)]) { /* its slot's cleaning looks at it */

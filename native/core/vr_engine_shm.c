@@ -28,11 +28,16 @@ uint64_t vr_random(void) {
 }
 
 /* Makes /dev/shm/vrift_<kind>_<id>: every page is written by write(), so that a full tmpfs is ENOSPC here and never SIGBUS later. */
-int vr_shm_create(const char *kind, uint64_t id, uint64_t size, uint8_t **out) {
+int vr_shm_create(struct vr_engine *e, const char *kind, uint64_t id, uint64_t size, uint8_t **out) {
   char name[96];
+  vr_name_marker(e, kind, id, 1);
   snprintf(name, sizeof name, SHM "vrift_%s_%016llx", kind, (unsigned long long)id);
   int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (fd < 0) return -errno;
+  if (fd < 0) {
+    int r = -errno;
+    vr_name_marker(e, kind, id, 0);
+    return r;
+  }
   int r = fchmod(fd, 0600) < 0 ? -errno : 0; /* whatever the umask */
   static const uint8_t zeros[ZEROS];
   for (uint64_t at = 0; r == 0 && at < size;) {
@@ -48,9 +53,16 @@ int vr_shm_create(const char *kind, uint64_t id, uint64_t size, uint8_t **out) {
     else p = (void *)at;
   }
   close(fd);
-  if (r < 0) unlink(name);
+  if (r < 0) vr_shm_remove(e, kind, id);
   else *out = p;
   return r;
+}
+
+void vr_shm_remove(struct vr_engine *e, const char *kind, uint64_t id) {
+  char name[96];
+  snprintf(name, sizeof name, SHM "vrift_%s_%016llx", kind, (unsigned long long)id);
+  unlink(name);
+  vr_name_marker(e, kind, id, 0);
 }
 
 /* Maps /dev/shm/<name> after checking that it is a regular private file of ours, of that size (0: any). */
@@ -70,7 +82,7 @@ int vr_shm_open(const char *name, int writable, uint64_t exact, uint8_t **out, u
       r = (int)at;
     } else {
       *out = (uint8_t *)at, *size = (uint64_t)st.st_size;
-      vr_bus_add(*out, *size, strstr(name, "_board_") ? VR_BUS_BOARD : VR_BUS_VDIR);
+      if (!strstr(name, "_state_")) vr_bus_add(*out, *size, strstr(name, "_board_") ? VR_BUS_BOARD : VR_BUS_VDIR);
     }
   }
   close(fd);
@@ -126,7 +138,8 @@ void vr_engine_seal_header(struct vr_header *h) {
   h->checksum = vr_hash64(h, offsetof(struct vr_header, checksum), VR_MAGIC);
 }
 
-static int fill_header(struct vr_engine *e, struct vr_header *h, uint64_t id, uint64_t buckets, uint64_t bytes, uint64_t size) {
+/* What is written at the start of a VDir by this process, for this root. */
+int vr_fill_header(struct vr_engine *e, struct vr_header *h, uint64_t id, uint64_t buckets, uint64_t bytes, uint64_t size) {
   struct statx st, basic;
   if (statx(e->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &st) < 0 ||
       statx(e->root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &basic) < 0)
@@ -188,18 +201,16 @@ int vr_engine_new_file(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
   if (bytes / 16 >= VR_NONE - 1) return -EFBIG;
   uint64_t id = vr_random();
   uint8_t *p;
-  int r = vr_shm_create("vdir", id, size, &p);
+  int r = vr_shm_create(e, "vdir", id, size, &p);
   if (r < 0) return r;
-  r = fill_header(e, (struct vr_header *)(void *)p, id, buckets, bytes, size);
+  r = vr_fill_header(e, (struct vr_header *)(void *)p, id, buckets, bytes, size);
   struct vr_vdir v = {0};
   if (r == 0) vr_bus_add(p, size, VR_BUS_VDIR);
   if (r == 0 && vr_vdir_attach(&v, p, size) != 0) r = -EIO;
   if (r < 0) {
-    char name[96];
-    snprintf(name, sizeof name, SHM "vrift_vdir_%016llx", (unsigned long long)id);
     munmap(p, size);
     vr_bus_remove(p);
-    unlink(name);
+    vr_shm_remove(e, "vdir", id);
     return r;
   }
   /* An empty bucket is an answer too (absent), so it carries its checksum from the start. */
@@ -217,9 +228,13 @@ int vr_engine_new_file(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
   e->dyn->lease_inv = ~0ull;
   e->dyn->drain_done_inv = ~0ull;
   e->dyn->generation = ++e->generation;
+  vr_own_vdir(e);
+  return 0;
+}
+
+void vr_own_vdir(struct vr_engine *e) {
   e->dyn->daemon_pid = (uint64_t)getpid();
   e->dyn->daemon_start = own_start();
-  return 0;
 }
 
 /* To see that it was cut off, or its name removed. -1: then that is not seen. */
@@ -234,7 +249,7 @@ int vr_board_make(struct vr_engine *e, uint8_t **out) {
   uint64_t id = vr_random(), seed = e->board.base ? e->board.header->hash_seed : vr_random();
   uint8_t *p, boot[16];
   int r = boot_id(boot);
-  if (r == 0) r = vr_shm_create("board", id, VR_BOARD_SIZE, &p);
+  if (r == 0) r = vr_shm_create(e, "board", id, VR_BOARD_SIZE, &p);
   if (r < 0) return r;
   struct vr_board_header *h = (struct vr_board_header *)(void *)p;
   h->magic = VR_BOARD_MAGIC;
@@ -280,9 +295,7 @@ int vr_engine_take_board(struct vr_engine *e, const char *link) {
       vr_set_gone(&((struct vr_board_dyn *)(void *)(p + VR_BOARD_DYN_OFFSET))->superseded);
       munmap(p, size);
       vr_bus_remove(p);
-      char path[128];
-      snprintf(path, sizeof path, SHM "%s", name);
-      unlink(path);
+      vr_shm_remove(e, "board", board);
     }
   }
   r = vr_board_make(e, &p);

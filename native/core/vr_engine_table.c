@@ -1,6 +1,7 @@
 /* Nodes, the private hash table, and the only two functions that write the shared side: vr_put_index and vr_put_entry.
  * A reader sees seq even, unchanged around its copy, and the checksum right, or it asks the kernel. */
 #include "vr_engine_internal.h"
+#include "vr_fault.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/sysmacros.h>
@@ -19,18 +20,23 @@ static uint32_t entry_sum(const struct vr_entry *x) {
   return vr_hash32((const uint8_t *)x + 8, FIXED - 8 + x->path_len + x->target_len, (uint32_t)x->path_hash);
 }
 
+void vr_damaged(struct vr_engine *e) {
+  vr_state_spoil(&e->region);
+  e->rep.corrupt++;
+}
+
 int vr_node_path(struct vr_engine *e, uint32_t n, char out[VR_REL_MAX]) {
   struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
   if (e->nodes[n].flags & N_LOST) return -1;
   if (!x || x->path_hash != e->nodes[n].hash || x->path_len >= VR_REL_MAX) {
-    e->rep.corrupt++;
+    vr_damaged(e);
     return -1;
   }
   int len = x->path_len;
   memcpy(out, (uint8_t *)x + FIXED, (size_t)len);
   out[len] = 0;
   if (vr_hash64(out, (size_t)len, e->vdir.seed) != e->nodes[n].hash) { /* the kernel is never asked about a damaged name */
-    e->rep.corrupt++;
+    vr_damaged(e);
     return -1;
   }
   return len;
@@ -56,30 +62,7 @@ uint32_t vr_queue_pop(struct vr_queue *q) {
   return v;
 }
 
-/* Room for one more node in the private side. 0 or -ENOMEM. */
-int vr_table_room(struct vr_engine *e) {
-  if (e->node_count == e->node_cap) {
-    uint32_t cap = e->node_cap ? e->node_cap * 2 : 4096;
-    struct vr_node *p = realloc(e->nodes, (size_t)cap * sizeof *p);
-    if (!p) return -ENOMEM;
-    e->nodes = p, e->node_cap = cap;
-  }
-  if ((uint64_t)e->node_count * 2 < (uint64_t)e->table_mask) return 0;
-  uint32_t size = e->table_mask ? (e->table_mask + 1) * 2 : 16384;
-  uint32_t *t = calloc(size, sizeof *t);
-  if (!t) return -ENOMEM;
-  for (uint32_t i = 0; i < e->node_count; i++) {
-    uint32_t at = (uint32_t)e->nodes[i].hash & (size - 1);
-    while (t[at]) at = (at + 1) & (size - 1);
-    t[at] = i + 1;
-  }
-  free(e->table);
-  e->table = t, e->table_mask = size - 1;
-  return 0;
-}
-
 uint32_t vr_find(struct vr_engine *e, const char *rel, uint32_t len, uint64_t hash) {
-  if (!e->table) return VR_NONE;
   for (uint32_t at = (uint32_t)hash & e->table_mask; e->table[at]; at = (at + 1) & e->table_mask) {
     uint32_t n = e->table[at] - 1;
     if (e->nodes[n].hash != hash) continue;
@@ -89,27 +72,35 @@ uint32_t vr_find(struct vr_engine *e, const char *rel, uint32_t len, uint64_t ha
   return VR_NONE;
 }
 
-void vr_put_index(struct vr_engine *e, uint64_t hash, uint32_t off) {
+/* 0, or -1: the bucket that has room is damaged. marked: a successor is told which one is being written. */
+int vr_put_bucket(struct vr_engine *e, uint64_t hash, uint32_t off, int marked) {
   uint64_t mask = e->vdir.buckets - 1;
   uint64_t b = vr_bucket_of(hash, e->vdir.buckets);
   for (uint64_t tries = 0; tries <= mask; tries++, b = (b + 1) & mask) {
     struct vr_bucket *k = (struct vr_bucket *)(void *)(e->base + VR_INDEX_OFFSET + b * 64);
     for (int i = 0; i < (int)VR_BUCKET_ENTRIES; i++) {
       if (k->off[i]) continue;
-      if (!vr_bucket_sound(e, b)) { /* never sealed again: what it lost would be absent */
-        e->rep.corrupt++;
-        return;
-      }
+      if (!vr_bucket_sound(e, b)) return -1;
+      if (marked) e->st->indexing = b + 1;
+      VR_IN_ORDER();
       uint32_t seq = k->seq;
       __atomic_store_n(&k->seq, seq + 1, __ATOMIC_RELAXED);
       __atomic_thread_fence(__ATOMIC_RELEASE);
       __atomic_store_n(&k->tag[i], (uint32_t)hash, __ATOMIC_RELAXED);
+      VR_FAULT(bucket_open);
       __atomic_store_n(&k->off[i], off + 1, __ATOMIC_RELAXED);
       __atomic_store_n(&k->checksum, vr_hash32((uint8_t *)k + 8, 56, b), __ATOMIC_RELAXED);
       __atomic_store_n(&k->seq, seq + 2, __ATOMIC_RELEASE);
-      return;
+      VR_IN_ORDER();
+      if (marked) e->st->indexing = 0;
+      return 0;
     }
   }
+  return 0;
+}
+
+void vr_put_index(struct vr_engine *e, uint64_t hash, uint32_t off) {
+  if (vr_put_bucket(e, hash, off, 1) < 0) vr_damaged(e); /* never sealed again: what it lost would be absent */
 }
 
 /* Takes room for an entry in the shared side; grows the file when it is three quarters full. Offset / 16, or VR_NONE at a limit. */
@@ -128,12 +119,18 @@ static uint32_t take_entry(struct vr_engine *e, uint32_t bytes) {
   return off;
 }
 
+static int excluded(const char *rel, size_t len) {
+  if (len == 6 && !memcmp(rel, ".vrift", 6)) return 1;
+  if (len == 12) return !memcmp(rel, ".git/objects", 12);
+  return len > 12 && !memcmp(rel + len - 13, "/.git/objects", 13);
+}
+
 /* The node of a path whose parent is known; made UNVERIFIED if it is new. VR_NONE at a limit. */
 uint32_t vr_enter(struct vr_engine *e, uint32_t parent, const char *rel, uint32_t len, uint32_t target_len) {
   uint64_t hash = vr_hash64(rel, len, e->vdir.seed);
   uint32_t n = vr_find(e, rel, len, hash);
   if (n != VR_NONE) return n;
-  if (len >= VR_REL_MAX || vr_table_room(e) < 0) return VR_NONE;
+  if (len >= VR_REL_MAX || (e->st->node_count == e->st->node_cap && vr_state_grow(e, e->st->node_cap * 2, e->st->dir_cap) < 0)) return VR_NONE;
   uint32_t cap = target_len && target_len <= VR_TARGET_MAX ? target_len + SLACK : 0;
   uint32_t off = take_entry(e, len + cap);
   if (off == VR_NONE) return VR_NONE;
@@ -143,35 +140,46 @@ uint32_t vr_enter(struct vr_engine *e, uint32_t parent, const char *rel, uint32_
   x->path_len = (uint16_t)len;
   memcpy((uint8_t *)x + FIXED, rel, len);
   x->checksum = entry_sum(x);
-  n = e->node_count++;
+  n = e->st->node_count;
   struct vr_node *d = &e->nodes[n];
-  uint32_t slot = vr_slot(hash);
-  *d = (struct vr_node){.hash = hash, .off = off, .parent = parent, .child = VR_NONE, .sibling = VR_NONE, .slot_next = e->slot_head[slot],
+  *d = (struct vr_node){.hash = hash, .off = off, .parent = parent, .child = VR_NONE, .sibling = VR_NONE, .slot_next = VR_NONE,
                         .target_cap = (uint16_t)(((FIXED + len + cap + 15) & ~15u) - FIXED - len)};
-  e->slot_head[slot] = n;
-  if (parent != VR_NONE) {
-    d->sibling = e->nodes[parent].child;
-    e->nodes[parent].child = n;
-    d->flags |= e->nodes[parent].flags & N_EXCLUDED;
-  }
-  uint32_t at = (uint32_t)hash & e->table_mask;
-  while (e->table[at]) at = (at + 1) & e->table_mask;
-  e->table[at] = n + 1;
+  if (excluded(rel, len) || (parent != VR_NONE && (e->nodes[parent].flags & N_EXCLUDED))) d->flags = N_EXCLUDED;
+  VR_IN_ORDER();
+  VR_FAULT(node_filled);
+  e->st->node_count = n + 1; /* from here on it counts: a successor does the rest */
+  VR_IN_ORDER();
+  VR_FAULT(node_counted);
+  vr_list_node(e, n);
   vr_put_index(e, hash, off); /* the entry is whole before anybody can find it */
   return n;
+}
+
+/* Newest first: a list is whole at every instant, at most without n. */
+void vr_list_node(struct vr_engine *e, uint32_t n) {
+  struct vr_node *d = &e->nodes[n];
+  uint32_t slot = vr_slot(d->hash), p = d->parent;
+  if (e->slot_head[slot] != n) {
+    d->slot_next = e->slot_head[slot];
+    VR_IN_ORDER();
+    e->slot_head[slot] = n;
+  }
+  if (p != VR_NONE && e->nodes[p].child != n) {
+    d->sibling = e->nodes[p].child;
+    VR_IN_ORDER();
+    e->nodes[p].child = n;
+  }
+  VR_IN_ORDER();
+  VR_FAULT(node_listed);
+  uint32_t at = (uint32_t)d->hash & e->table_mask;
+  while (e->table[at] && e->table[at] != n + 1) at = (at + 1) & e->table_mask;
+  e->table[at] = n + 1;
+  VR_IN_ORDER();
 }
 
 /* The map from inode to the node that was CLEAN with it: a hash table without deletion, of the size of the path table. What it
  * says is a hint, checked against the entry; a lost hint is repaired by the sweep. */
 void vr_ino_note(struct vr_engine *e, uint32_t n, uint64_t ino) {
-  if (e->ino_mask != e->table_mask) {
-    uint32_t *t = calloc((size_t)e->table_mask + 1, sizeof *t);
-    if (!t) return;
-    free(e->inos);
-    e->inos = t, e->ino_mask = e->table_mask, e->ino_used = 0;
-    for (uint32_t i = 0; i < e->node_count; i++)
-      if (e->nodes[i].flags & N_CLEAN) vr_ino_note(e, i, vr_entry_at(e, e->nodes[i].off)->ino);
-  }
   uint32_t at = (uint32_t)(ino * VR_HASH_K0 >> 32) & e->ino_mask;
   for (; e->inos[at]; at = (at + 1) & e->ino_mask) {
     if (e->inos[at] - 1 == n) return;
@@ -179,8 +187,7 @@ void vr_ino_note(struct vr_engine *e, uint32_t n, uint64_t ino) {
     if (x && x->ino == ino) break; /* the path that had it before */
   }
   if (!e->inos[at] && ++e->ino_used * 4 > (uint64_t)e->ino_mask * 3) {
-    e->ino_mask = 0; /* full of what is gone: made anew from the entries */
-    if (e->table_mask) vr_ino_note(e, n, ino);
+    vr_state_tables(e); /* full of what is gone: made anew from the entries, of which this is one */
     return;
   }
   e->inos[at] = n + 1;
@@ -188,7 +195,6 @@ void vr_ino_note(struct vr_engine *e, uint32_t n, uint64_t ino) {
 
 /* The node that is CLEAN with this inode, VR_NONE: none. */
 uint32_t vr_ino_find(struct vr_engine *e, uint64_t ino) {
-  if (!e->ino_mask) return VR_NONE;
   for (uint32_t at = (uint32_t)(ino * VR_HASH_K0 >> 32) & e->ino_mask; e->inos[at]; at = (at + 1) & e->ino_mask) {
     uint32_t n = e->inos[at] - 1;
     struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
@@ -213,7 +219,7 @@ static void finish(struct vr_entry *x) {
 /* A damaged entry is never sealed again with a good checksum: it stays wrong until the VDir is rebuilt. */
 static int sound(struct vr_engine *e, struct vr_entry *x, uint32_t n) {
   if (x && !(x->seq & 1) && x->path_hash == e->nodes[n].hash && x->checksum == entry_sum(x)) return 1;
-  if (!(e->nodes[n].flags & N_LOST)) e->rep.corrupt++;
+  if (!(e->nodes[n].flags & N_LOST)) vr_damaged(e);
   return 0;
 }
 
@@ -244,21 +250,28 @@ void vr_put_entry(struct vr_engine *e, uint32_t n, const struct statx *st, uint3
   uint16_t f = e->nodes[n].flags & (uint16_t)~(N_CLEAN | N_GONE);
   if (state & VR_ENTRY_CLEAN) f |= N_CLEAN;
   if (state & VR_ENTRY_GONE) f |= N_GONE;
+  e->st->writing = n + 1;
+  VR_IN_ORDER();
   e->nodes[n].flags = f;
   int same = !memcmp((uint8_t *)&y + offsetof(struct vr_entry, ino), (uint8_t *)x + offsetof(struct vr_entry, ino), sizeof y - offsetof(struct vr_entry, ino)) &&
              x->target_len == target_len && (!target || !memcmp((uint8_t *)x + FIXED + x->path_len, target, target_len));
   /* Most of a slot's entries have not changed: readers keep their cache lines, and the store gets nothing to write. */
-  if (same && x->state == state) return;
-  begin(x);
-  x->state = state;
-  x->target_len = (uint16_t)target_len;
-  if (target) memcpy((uint8_t *)x + FIXED + x->path_len, target, target_len);
-  if (!same) fill(x, st);
-  finish(x);
-  if (!(state & VR_ENTRY_CLEAN)) return;
-  if (!same || !(f & N_KEPT)) note_change(e, n);
-  e->nodes[n].flags |= N_KEPT;
-  if (!S_ISDIR(st->stx_mode)) vr_ino_note(e, n, st->stx_ino);
+  if (!same || x->state != state) {
+    begin(x);
+    x->state = state;
+    x->target_len = (uint16_t)target_len;
+    if (target) memcpy((uint8_t *)x + FIXED + x->path_len, target, target_len);
+    VR_FAULT(entry_open);
+    if (!same) fill(x, st);
+    finish(x);
+    if (state & VR_ENTRY_CLEAN) {
+      if (!same || !(f & N_KEPT)) note_change(e, n);
+      e->nodes[n].flags |= N_KEPT;
+      if (!S_ISDIR(st->stx_mode)) vr_ino_note(e, n, st->stx_ino);
+    }
+  }
+  VR_IN_ORDER();
+  e->st->writing = 0;
 }
 
 void vr_put_state(struct vr_engine *e, uint32_t n, uint32_t clear, uint32_t set) {
@@ -268,15 +281,35 @@ void vr_put_state(struct vr_engine *e, uint32_t n, uint32_t clear, uint32_t set)
   if (clear & VR_ENTRY_GONE) f &= (uint16_t)~N_GONE;
   if (set & VR_ENTRY_CLEAN) f |= N_CLEAN;
   if (set & VR_ENTRY_GONE) f |= N_GONE;
+  int same = x && (x->state & ~clear) == x->state && (x->state | set) == x->state;
+  if (same && f == e->nodes[n].flags) return;
+  e->st->writing = n + 1;
+  VR_IN_ORDER();
   e->nodes[n].flags = f;
-  if (x && (x->state & ~clear) == x->state && (x->state | set) == x->state) return;
-  if (!sound(e, x, n)) return;
-  begin(x);
-  x->state = (x->state & ~clear) | set;
+  if (!same && sound(e, x, n)) {
+    begin(x);
+    x->state = (x->state & ~clear) | set;
+    VR_FAULT(state_open);
+    finish(x);
+    if ((set & VR_ENTRY_GONE) && (set & VR_ENTRY_CLEAN)) {
+      if (e->nodes[n].flags & N_KEPT) note_change(e, n); /* what the store never had need not be taken from it */
+      e->nodes[n].flags &= (uint16_t)~N_KEPT;
+    }
+  }
+  VR_IN_ORDER();
+  e->st->writing = 0;
+}
+
+/* Nothing of half-written facts stays; also where seq is odd. */
+void vr_reset_entry(struct vr_engine *e, uint32_t n, const char *path, uint32_t len) {
+  struct vr_entry *x = (struct vr_entry *)(void *)(e->base + e->vdir.header->entries_off + (uint64_t)e->nodes[n].off * 16);
+  __atomic_store_n(&x->seq, x->seq | 1, __ATOMIC_RELAXED);
+  __atomic_thread_fence(__ATOMIC_RELEASE);
+  memset((uint8_t *)x + 8, 0, FIXED - 8);
+  x->path_hash = e->nodes[n].hash;
+  x->path_len = (uint16_t)len;
+  if ((const char *)x + FIXED != path) memcpy((uint8_t *)x + FIXED, path, len);
   finish(x);
-  if (!(set & VR_ENTRY_GONE) || !(set & VR_ENTRY_CLEAN)) return;
-  if (e->nodes[n].flags & N_KEPT) note_change(e, n); /* what the store never had need not be taken from it */
-  e->nodes[n].flags &= (uint16_t)~N_KEPT;
 }
 
 void vr_distrust_node(struct vr_engine *e, uint32_t n) {

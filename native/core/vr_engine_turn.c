@@ -15,6 +15,7 @@
 #define REBUILD_RETRY_NS 1000000000ull
 #define PATROL_NS 20000000ull
 #define PATROL_STEP 64
+#define HASTE_STEP 400
 #define SWEEP_STEP 32
 #define SWEEP_NS 20000000ull
 
@@ -171,8 +172,8 @@ static void verify_some(struct vr_engine *e, uint64_t until) {
 static void sweep(struct vr_engine *e) {
   if (e->now < e->sweep_due) return;
   e->sweep_due = e->now + SWEEP_NS;
-  for (uint32_t i = 0; i < SWEEP_STEP && e->node_count; i++) {
-    if (e->sweep >= e->node_count) e->sweep = 0;
+  for (uint32_t i = 0; i < SWEEP_STEP && e->st->node_count; i++) {
+    if (e->sweep >= e->st->node_count) e->sweep = 0;
     uint32_t n = e->sweep++;
     struct vr_node *x = &e->nodes[n];
     if ((x->flags & (N_EXCLUDED | N_GONE | N_QUEUED)) || e->dirty[vr_slot(x->hash)]) continue;
@@ -199,11 +200,12 @@ static void sweep(struct vr_engine *e) {
 static void check_root(struct vr_engine *e) {
   struct stat st;
   if (lstat(e->root, &st) < 0 || st.st_ino != e->root_ino || st.st_dev != e->root_dev) {
-    if (e->native_why == VR_NATIVE_NONE) e->native_why = VR_NATIVE_ROOT_MOVED;
+    if (e->native_why == VR_NATIVE_NONE) e->native_why = VR_NATIVE_ROOT_MOVED, e->st->root_away = 1;
   } else if (e->native_why == VR_NATIVE_ROOT_MOVED) {
     e->native_why = VR_NATIVE_NONE; /* it was moved back */
     vr_engine_distrust(e);
     vr_bump(&e->board, 0);
+    e->st->root_away = 0;
   }
 }
 
@@ -214,22 +216,23 @@ static void set_lease(struct vr_engine *e, uint64_t lease) {
 
 static int corruption(struct vr_engine *e, uint64_t now) {
   uint32_t told = __atomic_load_n(&e->board.dyn->corrupt, __ATOMIC_SEQ_CST);
-  int doubt = told != e->corrupt_seen || e->rep.corrupt;
-  if (vr_guard(e)) doubt = 1, e->rep.corrupt++;
+  int doubt = told != e->st->corrupt_seen || e->rep.corrupt;
+  if (vr_guard(e)) doubt = 1, vr_damaged(e);
   if (!doubt || now < e->scrub_due) return 0;
-  e->corrupt_seen = told;
   if (!e->rep.corrupt) {
     uint64_t begun = vr_clock(CLOCK_MONOTONIC);
     if (!vr_engine_scrub(e)) { /* a client's own trouble, or a wild store on the board: looked at, but not all the time */
       e->scrub_due = now + (vr_clock(CLOCK_MONOTONIC) - begun) * SCRUB_REST;
+      e->st->corrupt_seen = told; /* only now: a successor would have to look as well */
       return 0;
     }
   }
   if (vr_engine_rebuild(e) < 0) {
-    e->rep.corrupt++; /* no lease until it succeeds */
+    vr_damaged(e); /* no lease until it succeeds */
     e->scrub_due = now + REBUILD_RETRY_NS;
     return 0;
   }
+  e->st->corrupt_seen = told;
   e->rep.rebuilds++;
   return 1;
 }
@@ -250,6 +253,7 @@ static void fill_report(struct vr_engine *e) {
   r->settles = e->settle_count;
   r->native_why = e->native_why;
   r->magic = e->magic;
+  r->adoptable = e->region.id && !e->st->spoilt;
   r->complete = !r->scans && !r->unverified;
   e->dyn->dir_count = e->dirs_live;
   e->dyn->watch_count = e->watches;
@@ -282,11 +286,14 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
   if (vr_mounts_changed(e)) {
     vr_bump(&e->board, 0);
     e->g_again = 1;
-    for (uint32_t d = 1; d < e->dir_count; d++) vr_unwatch_dir(e, d);
+    e->st->distrusting = 1; /* before the first of them has no watch any more */
+    VR_IN_ORDER();
+    for (uint32_t d = 1; d < e->st->dir_count; d++) vr_unwatch_dir(e, d);
     vr_engine_distrust(e);
+    e->st->mounts_hash = e->mounts_hash; /* only now: a successor that finds another does the same */
   }
   int drained = vr_drain(e), settling = 0;
-  if (drained < 0) e->native_why = VR_NATIVE_WATCHES;
+  if (drained < 0) e->native_why = VR_NATIVE_WATCHES, vr_state_spoil(&e->region);
   if (drained == 1) {
     vr_complete_drained(e);
     __atomic_store_n(&e->dyn->drain_done, number, __ATOMIC_SEQ_CST);
@@ -301,8 +308,12 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
       sweep(e);
       if (t0 >= e->patrol_due) {
         e->patrol_due = t0 + PATROL_NS;
-        e->rep.corrupt += vr_patrol(e, PATROL_STEP);
+        if (vr_patrol(e, PATROL_STEP)) vr_damaged(e);
       }
+    }
+    if (e->haste) { /* damage that was there before the adoption and that no reader came across */
+      e->haste -= e->haste < HASTE_STEP ? e->haste : HASTE_STEP;
+      if (vr_patrol(e, HASTE_STEP)) vr_damaged(e);
     }
   }
   uint32_t want = __atomic_load_n(&e->board.dyn->want, __ATOMIC_RELAXED);

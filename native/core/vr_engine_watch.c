@@ -1,6 +1,7 @@
 /* Watches and events. An event never brings a fact: it only makes a name and its directory UNVERIFIED, so that events may come
  * twice, late or in any order. What an event implies is taken back in the shared side before the drain that read it is done. */
 #include "vr_engine_internal.h"
+#include "vr_fault.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,20 +9,21 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define READ_BYTES (256 * 1024)
 #define READS_MAX 64 /* per drain: 16 MiB of events; a tree that changes faster than we read has no lease */
 
 uint32_t vr_dir_of(struct vr_engine *e, uint32_t n) {
   if (e->nodes[n].dir) return e->nodes[n].dir;
-  if (e->dir_count == e->dir_cap) {
-    uint32_t cap = e->dir_cap ? e->dir_cap * 2 : 1024;
-    struct vr_dir *p = realloc(e->dirs, (size_t)cap * sizeof *p);
-    if (!p) return 0;
-    e->dirs = p, e->dir_cap = cap;
-    if (!e->dir_count) e->dir_count = 1;
+  if (e->st->dir_count == e->st->dir_cap) {
+    /* There are never more directories than nodes. */
+    if (e->st->dir_cap * 2 > e->st->node_cap && vr_state_grow(e, e->st->node_cap * 2, e->st->dir_cap * 2) < 0) return 0;
+    if (e->st->dir_count == e->st->dir_cap && vr_state_grow(e, e->st->node_cap, e->st->dir_cap * 2) < 0) return 0;
   }
-  uint32_t d = e->dir_count++;
+  uint32_t d = e->st->dir_count;
   e->dirs[d] = (struct vr_dir){.node = n, .wd = -1};
+  VR_IN_ORDER();
+  e->st->dir_count = d + 1;
+  VR_IN_ORDER();
+  VR_FAULT(dir_counted);
   e->nodes[n].dir = d;
   return d;
 }
@@ -39,13 +41,15 @@ void vr_unwatch_dir(struct vr_engine *e, uint32_t d) {
   struct vr_dir *x = &e->dirs[d];
   if (x->wd >= 0) {
     inotify_rm_watch(e->inotify, x->wd); /* EINVAL: the kernel has removed it already */
+    VR_FAULT(watch_removed);
     unmap_wd(e, d);
   }
+  VR_IN_ORDER();
   if (x->ok) e->dirs_live--;
   x->ok = x->complete = x->drained = 0;
 }
 
-static int map_wd(struct vr_engine *e, int32_t wd, uint32_t d) {
+int vr_wd_room(struct vr_engine *e, int32_t wd) {
   if ((uint32_t)wd >= e->wd_cap) {
     uint32_t cap = e->wd_cap ? e->wd_cap : 1024;
     while (cap <= (uint32_t)wd) cap *= 2;
@@ -54,6 +58,11 @@ static int map_wd(struct vr_engine *e, int32_t wd, uint32_t d) {
     memset(p + e->wd_cap, 0, (size_t)(cap - e->wd_cap) * sizeof *p);
     e->wds = p, e->wd_cap = cap;
   }
+  return 0;
+}
+
+static int map_wd(struct vr_engine *e, int32_t wd, uint32_t d) {
+  if (vr_wd_room(e, wd) < 0) return -ENOMEM;
   uint32_t old = e->wds[wd];
   if (old && old != d && e->dirs[old].wd == wd) { /* the same inode found at a new path before its move was read */
     e->dirs[old].wd = -1;
@@ -85,11 +94,16 @@ int vr_watch_dir(struct vr_engine *e, uint32_t d, int dirfd, const char *name) {
     if (wd < 0) r = -errno;
   }
   close(fd);
+  VR_FAULT(watch_added);
   return r < 0 ? r : map_wd(e, wd, d);
 }
 
 /* Everything below n (and n itself if self) is in doubt: UNVERIFIED, unwatched. Depth-first without recursion. */
 void vr_drop_subtree(struct vr_engine *e, uint32_t n, int self) {
+  e->st->dropping_self = self != 0;
+  VR_IN_ORDER();
+  e->st->dropping = n + 1;
+  VR_IN_ORDER();
   if (e->nodes[n].dir) {
     vr_unwatch_dir(e, e->nodes[n].dir);
     vr_put_state(e, n, VR_ENTRY_COMPLETE | VR_ENTRY_SEARCHABLE | VR_ENTRY_CLEAN | VR_ENTRY_GONE, 0);
@@ -97,6 +111,7 @@ void vr_drop_subtree(struct vr_engine *e, uint32_t n, int self) {
   if (self) vr_distrust_node(e, n);
   uint32_t at = e->nodes[n].child;
   while (at != VR_NONE) {
+    VR_FAULT(dropping_below);
     if (e->nodes[at].dir) vr_unwatch_dir(e, e->nodes[at].dir);
     vr_put_state(e, at, VR_ENTRY_COMPLETE | VR_ENTRY_SEARCHABLE, 0);
     vr_distrust_node(e, at);
@@ -108,22 +123,30 @@ void vr_drop_subtree(struct vr_engine *e, uint32_t n, int self) {
     if (at == n) break;
     at = e->nodes[at].sibling;
   }
+  VR_IN_ORDER();
+  e->st->dropping = 0;
+  VR_IN_ORDER();
 }
 
 void vr_engine_distrust(struct vr_engine *e) {
-  e->overflow = 0;
+  e->st->distrusting = 1;
+  VR_IN_ORDER();
   e->rep.overflows++;
   e->rep.limited = 0; /* there may be room now: the next name that finds none says so again */
-  for (uint32_t d = 1; d < e->dir_count; d++) {
+  for (uint32_t d = 1; d < e->st->dir_count; d++) {
     e->dirs[d].complete = e->dirs[d].drained = 0;
     e->dirs[d].limited = 0;
   }
-  for (uint32_t n = 0; n < e->node_count; n++) {
+  for (uint32_t n = 0; n < e->st->node_count; n++) {
     vr_put_state(e, n, VR_ENTRY_COMPLETE | VR_ENTRY_CLEAN | VR_ENTRY_GONE, 0);
     vr_distrust_node(e, n);
   }
-  for (uint32_t d = 1; d < e->dir_count; d++)
+  for (uint32_t d = 1; d < e->st->dir_count; d++)
     if (e->dirs[d].ok) vr_queue_scan(e, d);
+  VR_FAULT(distrusted);
+  VR_IN_ORDER();
+  e->st->overflow = e->st->distrusting = 0;
+  VR_IN_ORDER();
 }
 
 static void bump_g(struct vr_engine *e) {
@@ -140,7 +163,7 @@ static void about_self(struct vr_engine *e, uint32_t d, uint32_t mask) {
     vr_drop_subtree(e, n, 1);
     bump_g(e);
   } else if (mask & (IN_DELETE_SELF | IN_MOVE_SELF)) {
-    if (n == 0) e->native_why = VR_NATIVE_ROOT_MOVED;
+    if (n == 0) e->native_why = VR_NATIVE_ROOT_MOVED, e->st->root_away = 1;
     vr_distrust_node(e, n); /* the parent's events tell what became of it */
   } else {
     vr_check_dir(e, d);
@@ -196,7 +219,7 @@ static void about_name(struct vr_engine *e, uint32_t d, uint32_t mask, const cha
 static void apply(struct vr_engine *e, const struct inotify_event *ev) {
   e->rep.events++;
   if (ev->mask & IN_Q_OVERFLOW) {
-    e->overflow = 1;
+    e->st->overflow = 1;
     return;
   }
   if (ev->wd < 0 || (uint32_t)ev->wd >= e->wd_cap) return;
@@ -210,28 +233,58 @@ static void apply(struct vr_engine *e, const struct inotify_event *ev) {
  * was lost, and another directory of the same inode number have taken the place: no directory is relied upon before it is watched anew. */
 static void after_overflow(struct vr_engine *e) {
   bump_g(e);
-  for (uint32_t d = 1; d < e->dir_count; d++) {
+  for (uint32_t d = 1; d < e->st->dir_count; d++) {
     if (e->dirs[d].ok) e->dirs_live--;
     e->dirs[d].ok = e->dirs[d].complete = e->dirs[d].drained = 0;
   }
   vr_engine_distrust(e);
 }
 
+/* Applies what the journal holds, at most size bytes, up to the first zero; then zeroes it. */
+static void apply_journal(struct vr_engine *e, size_t size) {
+  struct { struct inotify_event ev; char name[VR_NAME_LIMIT + 257]; } one;
+  for (size_t at = 0; at + sizeof one.ev <= size;) {
+    /* A copy: while it is applied the journal may move to a larger file. */
+    memcpy(&one.ev, e->journal + at, sizeof one.ev);
+    if (!one.ev.mask) break;
+    if (one.ev.len > size - at - sizeof one.ev) { /* cannot be: then anything may have been lost */
+      e->st->overflow = 1;
+      break;
+    }
+    uint32_t len = one.ev.len < sizeof one.name - 1 ? one.ev.len : sizeof one.name - 1;
+    memcpy(one.name, e->journal + at + sizeof one.ev, len);
+    one.name[len] = 0;
+    apply(e, (const struct inotify_event *)(const void *)&one);
+    at += sizeof one.ev + one.ev.len;
+    VR_FAULT(event_applied);
+  }
+  VR_IN_ORDER();
+  memset(e->journal, 0, size);
+  VR_IN_ORDER();
+}
+
+void vr_replay(struct vr_engine *e) {
+  apply_journal(e, VR_JOURNAL);
+  VR_FAULT(journal_replayed);
+}
+
+/* A page that is gone when read() comes to it would cost the events it holds: a process that is being killed is given none. */
+static void touch_journal(struct vr_engine *e) {
+  for (size_t at = 0; at < VR_JOURNAL; at += 4096) __atomic_fetch_or(e->journal + at, 0, __ATOMIC_RELAXED);
+}
+
 int vr_drain(struct vr_engine *e) {
   for (int i = 0; i < READS_MAX; i++) {
-    ssize_t n = read(e->inotify, e->events, READ_BYTES);
+    touch_journal(e);
+    ssize_t n = read(e->inotify, e->journal, VR_JOURNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
-      if (e->overflow) after_overflow(e);
+      if (e->st->overflow) after_overflow(e);
       return 1;
     }
-    if (n < 0) return -errno;
-    for (ssize_t at = 0; at + (ssize_t)sizeof(struct inotify_event) <= n;) {
-      const struct inotify_event *ev = (const struct inotify_event *)(const void *)(e->events + at);
-      if (ev->len > (size_t)(n - at) - sizeof *ev) break;
-      apply(e, ev);
-      at += (ssize_t)(sizeof *ev + ev->len);
-    }
+    if (n <= 0) return n < 0 ? -errno : -EIO;
+    VR_FAULT(events_read);
+    apply_journal(e, (size_t)n);
   }
   return 0;
 }
