@@ -55,8 +55,10 @@ int vr_engine_open(const char *root, const char *map_path, const struct vr_limit
  * with a sentence in reason. watch is taken in either case; -1: none. */
 int vr_engine_open_kept(const char *root, const char *map_path, const struct vr_limits *limits, int watch, uint64_t watch_id, struct vr_engine **out,
                         char *reason, size_t cap);
-/* The inotify instance and its number, for somebody to keep a duplicate of; -1: nobody could go on with it. */
+/* Any thread: the inotify instance and its number, neither of which ever changes; for somebody to keep a duplicate of. */
 int vr_engine_watch(const struct vr_engine *e, uint64_t *number);
+/* Any thread: 1: VDir and state are those of a predecessor. */
+int vr_engine_adopted(const struct vr_engine *e);
 /* Replaces the map link by one that names this VDir; then the one it named before is superseded and its name removed. */
 int vr_engine_publish(struct vr_engine *e);
 /* One turn: ver → scan → drain → stat → publish; then up to budget_us of verifying and scanning; the lease if serve. */

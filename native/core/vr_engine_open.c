@@ -198,8 +198,10 @@ void vr_engine_close(struct vr_engine *e, int unlink_files) {
 
 int vr_engine_watch(const struct vr_engine *e, uint64_t *number) {
   *number = e->watch_id;
-  return e->region.id ? e->inotify : -1;
+  return e->inotify;
 }
+
+int vr_engine_adopted(const struct vr_engine *e) { return e->rep.adopted != 0; }
 
 int vr_engine_preload(struct vr_engine *e, const uint8_t *names, size_t size) {
   int entered = 0;

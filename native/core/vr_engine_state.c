@@ -19,13 +19,15 @@ static struct at layout(uint32_t node_cap, uint32_t dir_cap) {
   return a;
 }
 
+static uint64_t build(void) { return vr_hash64(VRIFT_VERSION, sizeof VRIFT_VERSION - 1, VR_STATE_VERSION); }
+
 static uint64_t head_sum(const struct vr_state *s) { return vr_hash64(s, offsetof(struct vr_state, checksum), VR_STATE_MAGIC); }
 
 int vr_state_sound(const uint8_t *base, uint64_t size) {
   struct vr_state s;
   if (size < VR_STATE_HEAD) return 0;
   memcpy(&s, base, sizeof s);
-  return s.magic == VR_STATE_MAGIC && s.version == VR_STATE_VERSION && s.checksum == head_sum(&s) && s.file_size == size &&
+  return s.magic == VR_STATE_MAGIC && s.version == VR_STATE_VERSION && s.build == build() && s.checksum == head_sum(&s) && s.file_size == size &&
          s.node_size == sizeof(struct vr_node) && s.dir_size == sizeof(struct vr_dir) && s.node_cap && !(s.node_cap & (s.node_cap - 1)) &&
          s.node_cap <= 1u << 30 && s.dir_cap && s.dir_cap <= s.node_cap && layout(s.node_cap, s.dir_cap).size == size;
 }
@@ -78,6 +80,7 @@ static int make(struct vr_engine *e, uint32_t node_cap, uint32_t dir_cap, struct
   s->dir_cap = dir_cap;
   s->node_size = sizeof(struct vr_node);
   s->dir_size = sizeof(struct vr_dir);
+  s->build = build();
   s->checksum = head_sum(s);
   return 0;
 }

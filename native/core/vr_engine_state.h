@@ -46,8 +46,9 @@ struct vr_state {
   uint64_t file_size, state_id, vdir_id, board_id;
   uint64_t watch_id; /* the inotify instance that the watch numbers are of */
   uint32_t node_cap, dir_cap, node_size, dir_size; /* node_cap is a power of two */
+  uint64_t build;    /* of the program: another version may mean something else by the same bytes */
   uint64_t checksum; /* of all above, seed VR_STATE_MAGIC */
-  uint8_t reserved72[56];
+  uint8_t reserved80[48];
   /* What moves. A mark is set before the first store of what it names and cleared after the last. */
   uint32_t whole;   /* 1: copied completely */
   uint32_t spoilt;  /* 1: damage is known, or a successor is being made of it: not to be adopted */

@@ -27,19 +27,31 @@ static int c_string(JNIEnv *env, jbyteArray a, char *out, size_t limit) {
 NATIVE(jint, reportWords)(JNIEnv *env, jclass c) { return (void)env, (void)c, (jint)REPORT_WORDS; }
 
 NATIVE(jlong, open)(JNIEnv *env, jclass c, jbyteArray root, jbyteArray map, jlong max_files, jlong max_bytes, jint max_watches, jint hint,
-                    jbyteArray reason) {
+                    jint watch, jlong watch_id, jbyteArray reason) {
   (void)c;
   char r[PATH_LIMIT], m[PATH_LIMIT], why[256] = "";
   int e = c_string(env, root, r, sizeof r);
   if (!e) e = c_string(env, map, m, sizeof m);
-  if (e) return e;
+  if (e) {
+    if (watch >= 0) close(watch);
+    return e;
+  }
   struct vr_limits limits = {(uint64_t)max_files, (uint64_t)max_bytes, (uint32_t)max_watches, (uint32_t)hint};
   struct vr_engine *out = NULL;
-  e = vr_engine_open(r, m, &limits, &out, why, sizeof why);
+  e = vr_engine_open_kept(r, m, &limits, watch, (uint64_t)watch_id, &out, why, sizeof why);
   jsize room = (*env)->GetArrayLength(env, reason), n = (jsize)strnlen(why, sizeof why);
   (*env)->SetByteArrayRegion(env, reason, 0, n < room ? n : room, (const jbyte *)why);
   return e < 0 ? e : (jlong)(intptr_t)out;
 }
+NATIVE(jint, watch)(JNIEnv *env, jclass c, jlong h, jlongArray number) {
+  (void)c;
+  uint64_t n;
+  int fd = vr_engine_watch(engine(h), &n);
+  if ((*env)->GetArrayLength(env, number) < 1) return -EINVAL;
+  (*env)->SetLongArrayRegion(env, number, 0, 1, (const jlong *)(const void *)&n);
+  return fd;
+}
+NATIVE(jboolean, adopted)(JNIEnv *env, jclass c, jlong h) { return (void)env, (void)c, vr_engine_adopted(engine(h)) != 0; }
 NATIVE(jint, publish)(JNIEnv *env, jclass c, jlong h) { return (void)env, (void)c, vr_engine_publish(engine(h)); }
 
 NATIVE(jint, turn)(JNIEnv *env, jclass c, jlong h, jboolean serve, jint budget_us, jlongArray report) {

@@ -15,6 +15,7 @@
 
 #define CHUNK 16384
 #define PATH_LIMIT 4096
+#define PASSED_MAX 4
 
 static int64_t now_ms(void) {
   struct timespec t;
@@ -134,16 +135,42 @@ static int range_ok(JNIEnv *env, jbyteArray a, jint off, jint len) {
   return off >= 0 && len >= 0 && off <= n && len <= n - off;
 }
 
+/* At most one descriptor is taken, the newest; any other that came is closed. */
+static void take_descriptors(struct msghdr *m, int *passed) {
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    int fds[PASSED_MAX];
+    size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    if (n > PASSED_MAX) n = PASSED_MAX;
+    memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+    for (size_t i = 0; i < n; i++) {
+      if (*passed >= 0) close(*passed);
+      *passed = fds[i];
+    }
+  }
+}
+
 JNIEXPORT jint JNICALL Java_dev_vrift_platform_Sockets_read(JNIEnv *env, jclass c, jint fd, jbyteArray buf, jint off, jint len,
-                                                            jint timeout) {
+                                                            jint timeout, jintArray passed) {
   (void)c;
-  if (!range_ok(env, buf, off, len)) return -EINVAL;
+  if (!range_ok(env, buf, off, len) || (passed && (*env)->GetArrayLength(env, passed) < 1)) return -EINVAL;
   int64_t deadline = timeout < 0 ? -1 : now_ms() + timeout;
   char tmp[CHUNK];
   size_t want = len > CHUNK ? CHUNK : (size_t)len;
   for (;;) {
-    ssize_t n = recv(fd, tmp, want, MSG_DONTWAIT);
+    char room[CMSG_SPACE(sizeof(int) * PASSED_MAX)];
+    struct iovec v = {tmp, want};
+    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = passed ? room : NULL, .msg_controllen = passed ? sizeof room : 0};
+    ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); /* without room what is passed is closed by the kernel */
     if (n >= 0) {
+      if (passed && m.msg_controllen) {
+        jint had;
+        (*env)->GetIntArrayRegion(env, passed, 0, 1, &had);
+        int now = had;
+        take_descriptors(&m, &now);
+        had = now;
+        (*env)->SetIntArrayRegion(env, passed, 0, 1, &had);
+      }
       if (n > 0) (*env)->SetByteArrayRegion(env, buf, off, (jsize)n, (jbyte *)tmp);
       return (jint)n;
     }
@@ -154,8 +181,19 @@ JNIEXPORT jint JNICALL Java_dev_vrift_platform_Sockets_read(JNIEnv *env, jclass 
   }
 }
 
+/* One byte at least, with a descriptor. Bytes sent, or -errno. */
+static ssize_t send_passing(int fd, char *data, size_t n, int passing) {
+  char room[CMSG_SPACE(sizeof(int))] = {0};
+  struct iovec v = {data, n};
+  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+  c->cmsg_level = SOL_SOCKET, c->cmsg_type = SCM_RIGHTS, c->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(c), &passing, sizeof passing);
+  return sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 JNIEXPORT jint JNICALL Java_dev_vrift_platform_Sockets_write(JNIEnv *env, jclass c, jint fd, jbyteArray buf, jint off, jint len,
-                                                             jint timeout) {
+                                                             jint timeout, jint passing) {
   (void)c;
   if (!range_ok(env, buf, off, len)) return -EINVAL;
   int64_t deadline = timeout < 0 ? -1 : now_ms() + timeout;
@@ -166,7 +204,8 @@ JNIEXPORT jint JNICALL Java_dev_vrift_platform_Sockets_write(JNIEnv *env, jclass
     (*env)->GetByteArrayRegion(env, buf, off + done, part, (jbyte *)tmp);
     jint sent = 0;
     while (sent < part) {
-      ssize_t n = send(fd, tmp + sent, (size_t)(part - sent), MSG_NOSIGNAL | MSG_DONTWAIT);
+      int with = passing >= 0 && done + sent == 0; /* the descriptor goes with the first byte */
+      ssize_t n = with ? send_passing(fd, tmp, (size_t)part, passing) : send(fd, tmp + sent, (size_t)(part - sent), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (n >= 0) {
         VR_FAULT(frame_sent);
         sent += (jint)n;

@@ -22,6 +22,7 @@ public enum Setting {
   VDIR_CPU_PERCENT("vdir_d.cpu_percent", 200, 0, 100_000, "processor time of a project's daemon, in per cent of one processor; 0: any"),
   VDIR_MAX_THREADS("vdir_d.max_threads", 512, 64, 100_000, "threads of a project's daemon"),
   VDIR_QUARANTINE_SECONDS("vdir_d.quarantine_seconds", 600, 1, 1_000_000, "a daemon that died more than 5 times in a minute is not started for this long"),
+  VRIFTD_SPARE("vriftd.spare", 1, 0, 1, "one project's daemon is started before it is needed, for one that dies; about 40 MB"),
   VRIFTD_IDLE_MINUTES("vriftd.idle_minutes", 30, 1, 100_000, "the coordinator ends after this long without a project");
 
   private final String key;

@@ -39,13 +39,15 @@ public final class Coordinator {
   private final RunPaths run;
   private final CountDownLatch stop = new CountDownLatch(1);
   private final Registry registry;
+  private final SpareDaemon spare;
   /** Without a project for this long, it ends. */
   private final long idleMs;
   private volatile boolean stopProjects;
   private volatile boolean done;
   private final LockName lock;
 
-  private Coordinator(RunPaths run, Registry registry, Config config) {
+  private Coordinator(RunPaths run, Registry registry, SpareDaemon spare, Config config) {
+    this.spare = spare;
     this.lock = new LockName(run.lock());
     this.run = run;
     this.registry = registry;
@@ -100,12 +102,13 @@ public final class Coordinator {
     UserDirs dirs = UserDirs.of(System.getenv());
     CgroupPlaces places = CgroupPlaces.ours();
     Base.settle(run, home, places);
-    Registry registry = new Registry(run, dirs, new VdirStarter(home, run, dirs), places);
+    VdirStarter starter = new VdirStarter(home, run, dirs);
+    Registry registry = new Registry(run, dirs, starter, places);
     Config config = Config.load(Config.SYSTEM, dirs.config(), null, System.getenv(), List.of());
     config.problems().forEach(Log::warn);
-    Coordinator c = new Coordinator(run, registry, config);
+    Coordinator c = new Coordinator(run, registry, starter.spare(), config);
     Files.writeString(run.pid(), Processes.pid() + "\n");
-    UnixServer server = UnixServer.open("vriftd", RunPaths.bytes(run.socket()), new CoordinatorHandler(c, registry), OF_ONE_PEER);
+    UnixServer server = UnixServer.open("vriftd", RunPaths.bytes(run.socket()), new CoordinatorHandler(c, registry), OF_ONE_PEER, true);
     Runtime.getRuntime().addShutdownHook(new Thread(() -> c.terminated(server), "terminated"));
     FaultPoint.COORDINATOR_LISTENING.hit();
     if (ready >= 0) {
@@ -117,6 +120,9 @@ public final class Coordinator {
     FaultPoint.COORDINATOR_ADOPTED.hit();
     ContentsKeeper contents = ContentsKeeper.start(home, run, dirs, registry, config);
     new HealthLoop(run, registry, places).start();
+    if (config.get(Setting.VRIFTD_SPARE) != 0) {
+      starter.spare().keep(() -> !registry.all().isEmpty());
+    }
     c.awaitEnd();
     contents.stop();
     c.end(server);
@@ -158,6 +164,7 @@ public final class Coordinator {
   }
 
   private void end(UnixServer server) throws InterruptedException {
+    spare.close();
     if (stopProjects) {
       registry.stopAll(STOP_ALL_MS);
     }
@@ -170,6 +177,7 @@ public final class Coordinator {
   /** SIGTERM: only we end; the daemons go on and are adopted by the next vriftd. */
   private void terminated(UnixServer server) {
     if (!done) {
+      spare.close();
       removeNames();
       server.close();
       Log.info("vriftd was terminated; the projects' daemons go on");

@@ -1,5 +1,6 @@
 package dev.vrift.coordinator;
 
+import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.ProjectReport;
 import dev.vrift.layout.WireLayout;
 import dev.vrift.platform.Hash;
@@ -21,9 +22,11 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
+import java.util.regex.Pattern;
 
 /** What vriftd answers (docs/WIRE.md). Thread-safe. */
 final class CoordinatorHandler implements RequestHandler {
+  private static final Pattern NUMBER = Pattern.compile("[0-9a-f]{16}");
   private static final long STATUS_STACK = 256 * 1024;
   private static final int OPEN_MS = ProjectSupervisor.READY_MS + 5_000;
 
@@ -96,10 +99,24 @@ final class CoordinatorHandler implements RequestHandler {
     if (!id.equals(fields.text("id")) || fields.number("pid", 0) != c.pid()) {
       return Answer.error("bad-request", "id, root and pid do not belong together");
     }
-    registry.of(root);
+    ProjectSupervisor s = registry.of(root);
+    keepWatch(c, s, root, fields.text("watch"));
     c.keep();
     Log.info("pid " + c.pid() + " registers " + root);
     return Answer.ok();
+  }
+
+  /** Only from the one that has the project: it alone knows what its watch numbers mean. */
+  private static void keepWatch(Connection c, ProjectSupervisor s, String root, String number) {
+    int queue = c.takePassed();
+    if (queue < 0) {
+      return;
+    }
+    if (number == null || !NUMBER.matcher(number).matches() || DaemonProbe.holderOf(s.project(), root) != c.pid()) {
+      Processes.close(queue);
+      return;
+    }
+    s.keep(queue, Long.parseUnsignedLong(number, 16));
   }
 
   private String status() {

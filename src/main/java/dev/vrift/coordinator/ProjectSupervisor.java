@@ -44,6 +44,7 @@ final class ProjectSupervisor {
   private final RestartPolicy policy = new RestartPolicy(RandomGenerator.getDefault());
   private final DaemonWatch watch;
   private final ProjectCgroup cgroup;
+  private final KeptWatch kept = new KeptWatch();
   private final int wake;
   private final Thread thread;
 
@@ -117,6 +118,19 @@ final class ProjectSupervisor {
       }
     }
     cgroup.describe(out);
+  }
+
+  /** Its daemon gives us its watch queue to keep. The descriptor is ours then. Any thread. */
+  void keep(int queue, long number) {
+    synchronized (this) {
+      if (ended || end) {
+        Processes.close(queue);
+        return;
+      }
+      if (!kept.keep(queue, number)) {
+        Log.warn("what the daemon of " + root + " gave us to keep is no watch queue");
+      }
+    }
   }
 
   /** A launcher got no answer from this daemon. Any thread. */
@@ -224,6 +238,7 @@ final class ProjectSupervisor {
       }
       synchronized (this) {
         ended = true;
+        kept.drop();
         state = State.STOPPED;
         notifyAll();
       }
@@ -392,7 +407,7 @@ final class ProjectSupervisor {
     int launched = 0;
     startedAt = Processes.monotonicMs();
     try {
-      VdirStarter.Started s = starter.start(project, root);
+      VdirStarter.Started s = starter.start(project, root, kept);
       FaultPoint.DAEMON_STARTED.hit();
       launched = s.pid();
       child = true;
@@ -403,8 +418,8 @@ final class ProjectSupervisor {
       }
       cgroup.enter(launched, limits());
       cgroup.weigh(policy.recentDeaths() > 1);
-      boolean ready = pidfd >= 0 && awaitReady(s.readyFd());
-      Processes.close(s.readyFd());
+      boolean ready = pidfd >= 0 && awaitReady(s.control());
+      Processes.close(s.control());
       if (ready) {
         FaultPoint.DAEMON_READY.hit();
         Log.info("started pid " + launched + " for " + root);
@@ -516,6 +531,7 @@ final class ProjectSupervisor {
     if (wait == RestartPolicy.QUARANTINE) {
       Log.warn(root + " is quarantined: its daemon died more than " + RestartPolicy.MAX_DEATHS + " times in a minute");
       Leftovers.removeRuntimeOfDead(project);
+      kept.drop();
       long seconds = Config.load(Config.SYSTEM, dirs.config(), Path.of(root), System.getenv(), List.of()).get(Setting.VDIR_QUARANTINE_SECONDS);
       synchronized (this) {
         wanted = false;
@@ -581,6 +597,7 @@ final class ProjectSupervisor {
       }
     }
     Leftovers.removeRuntimeOfDead(project);
+    kept.drop(); // what comes next begins anew
     become(State.STOPPED);
   }
 

@@ -1,9 +1,12 @@
 package dev.vrift.coordinator;
 
+import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.platform.Sockets;
 import dev.vrift.platform.UserDirs;
+import dev.vrift.wire.Fields;
+import dev.vrift.wire.WireException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -12,7 +15,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Starts {@code vdir_d} processes. Immutable, thread-safe. */
+/** Starts {@code vdir_d} processes. Thread-safe. */
 final class VdirStarter {
   private static final long LOG_MAX_BYTES = 1 << 20;
   private static final String[] FLAGS = {
@@ -20,13 +23,17 @@ final class VdirStarter {
     "-XX:+ExitOnOutOfMemoryError", "-Dstdout.encoding=UTF-8", "-Dstderr.encoding=UTF-8"
   };
 
-  /** A process that was started and is not ready yet; {@code readyFd} is the receiver's to close. */
-  record Started(int pid, int readyFd) {}
+  /** Its place on the command line of one that has no project yet: as many bytes as the longest root that it can take. */
+  private static final String NO_ROOT = "(spare)" + ".".repeat(1017);
+
+  /** A process that was started and is not ready yet; {@code control}, where it takes its order and says that it is ready, is the receiver's to close. */
+  record Started(int pid, int control) {}
 
   private final String home;
   private final RunPaths run;
   private final UserDirs dirs;
   private final byte[][] environment;
+  private final SpareDaemon spare = new SpareDaemon(() -> spawn(NO_ROOT, logFile("vriftd")));
 
   /** {@code home} is the installed version's directory. The environment is ours: the launcher has scrubbed it. */
   VdirStarter(String home, RunPaths run, UserDirs dirs) throws IOException {
@@ -65,8 +72,38 @@ final class VdirStarter {
     return true;
   }
 
-  /** Starts the daemon of a project. Throws {@link IOException} saying why it could not. */
-  Started start(RunPaths.Project project, String root) throws IOException {
+  /** One that is started before it is needed. */
+  SpareDaemon spare() {
+    return spare;
+  }
+
+  /** Starts the daemon of a project, the spare one if there is one, and hands it the watch queue kept. Throws {@link IOException} saying why it could not. */
+  Started start(RunPaths.Project project, String root, KeptWatch kept) throws IOException {
+    Path log = logFile(project.id());
+    Started s = RunPaths.bytes(root).length <= NO_ROOT.length() ? spare.take() : null;
+    if (s != null) {
+      if (order(s, root, log, kept)) {
+        return s;
+      }
+      Processes.close(s.control());
+      Processes.killChild(s.pid());
+    }
+    s = spawn(root, log);
+    order(s, root, log, kept); // one that has died is found by its silence
+    return s;
+  }
+
+  private static boolean order(Started s, String root, Path log, KeptWatch kept) {
+    try {
+      kept.order(s.control(), new Fields().put("root", root).put("log", RunPaths.bytes(log)));
+      return true;
+    } catch (WireException e) {
+      Log.warn("pid " + s.pid() + " takes no order: " + e.getMessage());
+      return false;
+    }
+  }
+
+  private Started spawn(String root, Path log) throws IOException {
     List<String> command = new ArrayList<>();
     command.add(home + "/java");
     command.addAll(List.of(FLAGS));
@@ -82,7 +119,7 @@ final class VdirStarter {
       argv[i] = RunPaths.bytes(command.get(i));
     }
     int[] result = new int[2];
-    int r = Processes.spawnDaemon(argv[0], argv, environment, RunPaths.bytes(logFile(project.id())), result);
+    int r = Processes.spawnDaemon(argv[0], argv, environment, RunPaths.bytes(log), result);
     if (r < 0) {
       throw new IOException("cannot start " + command.get(0) + ": " + Sockets.message(r));
     }

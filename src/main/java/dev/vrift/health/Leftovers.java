@@ -22,12 +22,22 @@ public final class Leftovers {
 
   private Leftovers() {}
 
-  /** For callers that hold the project's lock. Socket, map link, pid file and the two shared memory files of a project. Its lock and root stay. */
+  /** For callers that hold the project's lock. Socket, links, pid file and the shared memory files of a project. Its lock and root stay. */
   private static void removeRuntime(RunPaths.Project project) {
     project.shared().ifPresent(s -> {
+      project.state(s.vdir()).ifPresent(Leftovers::delete);
       delete(s.vdirPath());
       delete(s.boardPath());
     });
+    project.begun().forEach((marker, file) -> {
+      delete(file);
+      delete(marker);
+    });
+    try (DirectoryStream<Path> links = Files.newDirectoryStream(project.dir(), "state.*")) {
+      links.forEach(Leftovers::delete);
+    } catch (IOException e) {
+      return; // there is no such directory
+    }
     delete(project.map());
     delete(project.socket());
     delete(project.dir().resolve("pid"));

@@ -15,7 +15,7 @@ import java.util.regex.Pattern;
 
 /** Files of ours in /dev/shm that belong to no living daemon. */
 public final class OrphanedMemory {
-  private static final Pattern SHARED = Pattern.compile("vrift_(vdir|board)_[0-9a-f]{16}");
+  private static final Pattern SHARED = Pattern.compile("vrift_(vdir|board|state)_[0-9a-f]{16}");
   private static final Path SHM = Path.of("/dev/shm");
 
   private OrphanedMemory() {}
@@ -31,6 +31,7 @@ public final class OrphanedMemory {
         p.shared().ifPresent(s -> {
           alive.add(s.vdirPath());
           alive.add(s.boardPath());
+          p.state(s.vdir()).ifPresent(alive::add);
         });
       }
     }

@@ -41,8 +41,8 @@ public final class Processes {
 
   /**
    * Starts a daemon as a child in its own session: stdin /dev/null, stdout and stderr appended to {@code log}, cwd /, umask 077, default
-   * signals, nice 0, every other descriptor closed but the write end of a pipe, whose number is appended to {@code argv} as last argument.
-   * {@code result[0]} is the pid, {@code result[1]} the pipe's read end: one byte {@code R} when ready, end of file when it died. 0 or -errno.
+   * signals, nice 0, every other descriptor closed but one end of a pair of sockets, whose number is appended to {@code argv} as last argument.
+   * {@code result[0]} is the pid, {@code result[1]} our end: one byte {@code R} when ready, end of file when it died; it takes the order (docs/WIRE.md). 0 or -errno.
    */
   public static native int spawnDaemon(byte[] program, byte[][] argv, byte[][] environment, byte[] log, int[] result);
 
@@ -72,6 +72,15 @@ public final class Processes {
 
   /** Waits until one of at most 16 descriptors is readable (or broken). Bit i for {@code fds[i]}, 0 after {@code timeoutMs} (-1: none), -errno. */
   public static native int poll(int[] fds, int timeoutMs);
+
+  /** Whether a descriptor is an inotify instance. */
+  public static native boolean isInotify(int fd);
+
+  /** Standard output and standard error go to the end of that file (made 0600, no link followed) from now on. 0 or -errno. */
+  public static native int logTo(byte[] file);
+
+  /** The argument on our command line, as others see it, that is {@code from} becomes {@code to}, which is not longer. 0 or -errno. */
+  public static native int renameArgument(byte[] from, byte[] to);
 
   /** CLOCK_MONOTONIC in milliseconds. */
   public static native long monotonicMs();

@@ -8,13 +8,16 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.regex.Pattern;
 
 /** Names in the runtime directory (docs/PROTOCOL.md section 1). Immutable. What is read from there is checked before it is used. */
 public record RunPaths(Path dir) {
   private static final Pattern ID = Pattern.compile("[0-9a-f]{16}");
   private static final Pattern MAP = Pattern.compile("([0-9a-f]{16})\\.([0-9a-f]{16})");
+  private static final Pattern MARKER = Pattern.compile("shm\\.(vdir|board|state)\\.([0-9a-f]{16})");
   private static final int ROOT_MAX = 4096;
 
   public Path socket() {
@@ -119,6 +122,32 @@ public record RunPaths(Path dir) {
 
     public Path stopped() {
       return dir.resolve("stopped");
+    }
+
+    /** The state file that goes with a VDir (docs/ADOPTION.md), if a link of its name is well-formed. */
+    public Optional<Path> state(String vdir) {
+      try {
+        String id = Files.readSymbolicLink(dir.resolve("state." + vdir)).toString();
+        return ID.matcher(id).matches() ? Optional.of(Path.of("/dev/shm/vrift_state_" + id)) : Optional.empty();
+      } catch (IOException | UnsupportedOperationException e) {
+        return Optional.empty();
+      }
+    }
+
+    /** Every file in /dev/shm that was begun for this project and is not known to be gone: its marker is the key. */
+    public Map<Path, Path> begun() {
+      Map<Path, Path> out = new TreeMap<>();
+      try (DirectoryStream<Path> in = Files.newDirectoryStream(dir, "shm.*")) {
+        for (Path p : in) {
+          var m = MARKER.matcher(p.getFileName().toString());
+          if (m.matches()) {
+            out.put(p, Path.of("/dev/shm/vrift_" + m.group(1) + "_" + m.group(2)));
+          }
+        }
+      } catch (IOException e) {
+        return out;
+      }
+      return out;
     }
 
     /** The root as written there, if it belongs to this id. */

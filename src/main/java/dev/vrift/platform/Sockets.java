@@ -33,10 +33,20 @@ public final class Sockets {
   public static native int peer(int fd, int[] pidUid);
 
   /** Reads what is there, at most {@code length} bytes, waiting {@code timeoutMs} (-1: for ever). Bytes, 0 at end, -errno. */
-  public static native int read(int fd, byte[] buffer, int offset, int length, int timeoutMs);
+  public static int read(int fd, byte[] buffer, int offset, int length, int timeoutMs) {
+    return read(fd, buffer, offset, length, timeoutMs, null);
+  }
+
+  /** The same; a descriptor that is passed along replaces {@code passed[0]}, which is closed if it is one (not -1). Null: none is taken. */
+  public static native int read(int fd, byte[] buffer, int offset, int length, int timeoutMs, int[] passed);
 
   /** Writes all of it within {@code timeoutMs}. {@code length} or -errno. Never raises SIGPIPE. */
-  public static native int write(int fd, byte[] buffer, int offset, int length, int timeoutMs);
+  public static int write(int fd, byte[] buffer, int offset, int length, int timeoutMs) {
+    return write(fd, buffer, offset, length, timeoutMs, -1);
+  }
+
+  /** The same with a duplicate of the descriptor {@code passing}, unless that is -1. */
+  public static native int write(int fd, byte[] buffer, int offset, int length, int timeoutMs, int passing);
 
   /** Ends both directions; wakes threads blocked in {@link #read} or {@link #accept}. 0 or -errno. */
   public static native int shutdown(int fd);

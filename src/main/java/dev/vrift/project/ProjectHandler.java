@@ -143,6 +143,7 @@ final class ProjectHandler implements RequestHandler {
     out.field("overflows", r.overflows()).field("reaped", r.reaped()).field("escaped", r.escaped()).field("corrupt", r.corrupt());
     out.field("rebuilds", r.rebuilds()).field("rebuild_us", r.rebuildUs()).field("forgotten", r.forgotten()).field("repaired", r.repaired());
     out.field("patrols", r.patrols()).field("drifts", r.drifts()).field("cuts", r.cuts()).field("bad_records", r.badRecords());
+    out.field("adopted", r.adopted() != 0).field("adopt_us", r.adoptUs()).field("adoptable", r.adoptable() != 0);
     out.field("uptime_ms", Processes.monotonicMs() - project.started());
     project.limits().describe(out, r, project.contentsProblem());
     project.describe(out);

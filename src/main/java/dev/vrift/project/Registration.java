@@ -3,12 +3,13 @@ package dev.vrift.project;
 import dev.vrift.layout.Opcode;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
+import dev.vrift.vdir.Engine;
 import dev.vrift.wire.Fields;
 import dev.vrift.wire.UnixClient;
 import dev.vrift.wire.WireException;
 import java.nio.file.Files;
 
-/** Keeps a connection to vriftd, whose end tells it of our death. vriftd absent is no fault: one is started, and the connection tried again every second. */
+/** Keeps a connection to vriftd, whose end tells it of our death, and which gives it the watch queue to keep (docs/ADOPTION.md). vriftd absent is no fault: one is started, and the connection tried again every second. */
 final class Registration {
   private static final long RETRY_MS = 1_000;
   /** After a connection that had been good: its successor is there by now. */
@@ -59,10 +60,13 @@ final class Registration {
       return true;
     }
     try (UnixClient c = UnixClient.connect(RunPaths.bytes(project.run().socket()), ANSWER_MS)) {
+      long[] number = new long[1];
+      int watch = Engine.watch(project.engine(), number);
       c.ask(
           Opcode.REGISTER,
-          new Fields().put("id", project.id()).put("root", RunPaths.bytes(project.root())).put("pid", Processes.pid()),
-          ANSWER_MS);
+          new Fields().put("id", project.id()).put("root", RunPaths.bytes(project.root())).put("pid", Processes.pid()).put("watch", Project.hex(number[0])),
+          ANSWER_MS,
+          watch);
       care.connected();
       stayed = true;
       while (!stopping) {

@@ -13,6 +13,12 @@ final class Sessions {
   private int open;
   private long total;
   private long lastEnd = Processes.monotonicMs();
+  private boolean expected;
+
+  /** The commands that our predecessor served will be back within the grace: they are served until then. To be called before anything is. */
+  synchronized void expect() {
+    expected = true;
+  }
 
   synchronized void begin() {
     open++;
@@ -38,6 +44,6 @@ final class Sessions {
   }
 
   synchronized boolean serve() {
-    return open > 0 || total > 0 && Processes.monotonicMs() - lastEnd < GRACE_MS;
+    return open > 0 || (expected || total > 0) && Processes.monotonicMs() - lastEnd < GRACE_MS;
   }
 }

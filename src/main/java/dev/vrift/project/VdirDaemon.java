@@ -62,8 +62,19 @@ public final class VdirDaemon {
       System.err.println("vdir_d: is started by vriftd; usage: vdir_d --run-dir DIR --root ROOT [--ready-fd N]");
       return EXIT_FAILED;
     }
+    Order order;
     try {
-      return new VdirDaemon().serve(new RunPaths(Path.of(runDir)), root, readyFd);
+      order = readyFd < 0 ? Order.of(root) : Order.take(readyFd, root, Warmth::up);
+    } catch (WireException e) {
+      Log.error("vdir_d got no order", e);
+      return EXIT_FAILED;
+    }
+    if (order == null) {
+      return 0; // vriftd has ended and nobody needs a spare one
+    }
+    root = order.root();
+    try {
+      return new VdirDaemon().serve(new RunPaths(Path.of(runDir)), order, readyFd);
     } catch (IOException | RuntimeException e) {
       ProjectReport.failed(new RunPaths(Path.of(runDir)).of(root), e.getMessage());
       Log.error("vdir_d of ".concat(root).concat(" cannot serve; builds go on natively"), e);
@@ -71,7 +82,8 @@ public final class VdirDaemon {
     }
   }
 
-  private int serve(RunPaths run, String root, int readyFd) throws IOException {
+  private int serve(RunPaths run, Order order, int readyFd) throws IOException {
+    String root = order.root();
     RunPaths.Project paths = run.of(root);
     privateDir(run.dir());
     privateDir(run.projects());
@@ -100,9 +112,13 @@ public final class VdirDaemon {
     long engine =
         Engine.open(
             RunPaths.bytes(root), RunPaths.bytes(paths.map()), config.get(Setting.QUOTA_MAX_FILES), vdirBytes(config, paths),
-            watchBudget(), 0, reason);
+            watchBudget(), 0, order.watch(), order.watchId(), reason);
     if (engine < 0 && engine > -4096) {
       throw new IOException(new String(reason, StandardCharsets.UTF_8).trim().concat(": ").concat(Sockets.message((int) engine)));
+    }
+    String said = new String(reason, StandardCharsets.UTF_8).trim();
+    if (!said.isEmpty()) {
+      Log.info(said);
     }
     FaultPoint.VDIR_OPENED.hit();
     write(paths.dir().resolve("root"), root);
@@ -114,6 +130,9 @@ public final class VdirDaemon {
 
   private void run(Project project, UserDirs dirs, int readyFd) throws IOException {
     Sessions sessions = new Sessions();
+    if (Engine.adopted(project.engine())) {
+      sessions.expect();
+    }
     ApplyLoop loop = new ApplyLoop(project.engine(), sessions);
     StagingKeeper staging = Staging.keeper(project);
     ProjectHandler handler = new ProjectHandler(project, loop, sessions, staging, this::requestStop);
@@ -130,7 +149,7 @@ public final class VdirDaemon {
             dirs.cas(),
             project.id(),
             RunPaths.bytes(project.root()),
-            (names, length) -> loop.ask(engine -> Engine.preload(engine, names, length)),
+            Engine.adopted(project.engine()) ? null : (names, length) -> loop.ask(engine -> Engine.preload(engine, names, length)), // else it knows them better
             IngestPolicy.BACKGROUND.withCopyLimit(project.config().get(Setting.CAS_MAX_FILE_BYTES))
                 .withMinimumFree(project.config().get(Setting.CAS_MIN_FREE_BYTES)),
             project.config().get(Setting.CAS_INGEST) != 0,
@@ -150,7 +169,7 @@ public final class VdirDaemon {
     }
     FaultPoint.VDIR_READY.hit();
     ProjectReport.failed(project.paths(), null);
-    Log.info("serving ".concat(project.root()));
+    Log.info((Engine.adopted(project.engine()) ? "going on serving " : "serving ").concat(project.root()));
     Runtime.getRuntime().addShutdownHook(new Thread(this::stopAndWait, "shutdown"));
     ProgramWatch programs = new ProgramWatch(dirs.state(), project.engine(), loop, sessions);
     Registration registration = new Registration(project);

@@ -29,9 +29,19 @@ public final class Engine {
   /** Words of a report, as {@link EngineReport} reads them. */
   public static native int reportWords();
 
-  /** Makes a VDir for {@code root}; nothing is known to clients before {@link #publish}. Handle or -errno with a sentence in {@code reason}. */
+  /**
+   * Makes a VDir for {@code root}; nothing is known to clients before {@link #publish}. With the watch queue {@code watch} of a predecessor that died, and
+   * its number: goes on with that one's VDir if it can (docs/ADOPTION.md). The descriptor is taken; -1: none. Handle or -errno, with a sentence in {@code
+   * reason} on failure, or why it did not go on.
+   */
   public static native long open(
-      byte[] root, byte[] map, long maxFiles, long maxBytes, int maxWatches, int hint, byte[] reason);
+      byte[] root, byte[] map, long maxFiles, long maxBytes, int maxWatches, int hint, int watch, long watchId, byte[] reason);
+
+  /** Any thread: the descriptor of the watch queue, which stays the engine's, and in {@code number[0]} its number. */
+  public static native int watch(long handle, long[] number);
+
+  /** Any thread: VDir and state are a predecessor's. */
+  public static native boolean adopted(long handle);
 
   public static native int publish(long handle);
 

@@ -35,6 +35,11 @@ public final class Connection {
     attachment = value;
   }
 
+  /** The descriptor that came with the request, which is the caller's now; -1: none, or this server takes none. */
+  public int takePassed() {
+    return channel.takePassed();
+  }
+
   /** From now on this connection is never closed to make room for others: its end means something. */
   public void keep() {
     kept = true;

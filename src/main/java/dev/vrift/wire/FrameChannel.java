@@ -30,9 +30,25 @@ public final class FrameChannel {
   private final int fd;
   private int peerPid;
   private boolean closed;
+  /** Of the reader; null: what the peer passes is dropped. */
+  private int[] passed;
 
   public FrameChannel(int fd) {
     this.fd = fd;
+  }
+
+  /** From now on a descriptor that comes with a frame is kept for {@link #takePassed}. */
+  public void acceptPassed() {
+    passed = new int[] {-1};
+  }
+
+  /** The descriptor that came with the frame read last, which is the caller's now; -1: none. */
+  public int takePassed() {
+    int fd = passed == null ? -1 : passed[0];
+    if (fd >= 0) {
+      passed[0] = -1;
+    }
+    return fd;
   }
 
   /** Refuses a peer of another user (FOREIGN). */
@@ -69,7 +85,7 @@ public final class FrameChannel {
   /** The same for payloads of at most {@code max} bytes. */
   Frame read(int firstByteMs, int max) throws WireException {
     byte[] header = new byte[HEADER];
-    int got = Sockets.read(fd, header, 0, HEADER, firstByteMs);
+    int got = Sockets.read(fd, header, 0, HEADER, firstByteMs, passed);
     if (got == 0) {
       throw new WireException(WireException.Kind.CLOSED, "the peer closed the connection");
     }
@@ -94,7 +110,7 @@ public final class FrameChannel {
     int at = from;
     while (at < buffer.length) {
       long left = deadline - Processes.monotonicMs();
-      int n = left <= 0 ? -Sockets.ETIMEDOUT : Sockets.read(fd, buffer, at, buffer.length - at, (int) left);
+      int n = left <= 0 ? -Sockets.ETIMEDOUT : Sockets.read(fd, buffer, at, buffer.length - at, (int) left, passed);
       if (n == 0) {
         throw new WireException(WireException.Kind.MALFORMED, "the connection ended inside a frame");
       }
@@ -107,6 +123,11 @@ public final class FrameChannel {
 
   /** Writes one frame within {@link #FRAME_TIMEOUT_MS}. */
   public void write(Opcode opcode, int request, byte[] payload) throws WireException {
+    write(opcode, request, payload, -1);
+  }
+
+  /** The same with a duplicate of the descriptor {@code passing}, unless that is -1. */
+  public void write(Opcode opcode, int request, byte[] payload, int passing) throws WireException {
     if (payload.length > WireLayout.PAYLOAD_MAX) {
       throw new WireException(WireException.Kind.MALFORMED, "the message is longer than 1 MiB");
     }
@@ -117,7 +138,7 @@ public final class FrameChannel {
     INT.set(out, AT_LENGTH, payload.length);
     INT.set(out, AT_REQUEST, request);
     System.arraycopy(payload, 0, out, HEADER, payload.length);
-    int r = Sockets.write(fd, out, 0, out.length, FRAME_TIMEOUT_MS);
+    int r = Sockets.write(fd, out, 0, out.length, FRAME_TIMEOUT_MS, passing);
     if (r < 0) {
       throw system("writing a frame", r);
     }
@@ -134,6 +155,10 @@ public final class FrameChannel {
   public synchronized void close() {
     if (!closed) {
       closed = true;
+      int left = takePassed();
+      if (left >= 0) {
+        Sockets.close(left);
+      }
       Sockets.close(fd);
     }
   }

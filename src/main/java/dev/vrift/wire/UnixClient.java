@@ -40,17 +40,22 @@ public final class UnixClient implements AutoCloseable {
   }
 
   public Frame ask(Opcode opcode, int timeoutMs) throws WireException {
-    return ask(opcode, EMPTY, timeoutMs);
+    return ask(opcode, EMPTY, timeoutMs, -1);
   }
 
   public Frame ask(Opcode opcode, Fields fields, int timeoutMs) throws WireException {
-    return ask(opcode, fields.encode(), timeoutMs);
+    return ask(opcode, fields.encode(), timeoutMs, -1);
+  }
+
+  /** The same with a duplicate of the descriptor {@code passing}, unless that is -1. */
+  public Frame ask(Opcode opcode, Fields fields, int timeoutMs, int passing) throws WireException {
+    return ask(opcode, fields.encode(), timeoutMs, passing);
   }
 
   /** Sends a request and waits for its answer. An ERROR answer is thrown (REFUSED) with the daemon's sentence. */
-  private Frame ask(Opcode opcode, byte[] payload, int timeoutMs) throws WireException {
+  private Frame ask(Opcode opcode, byte[] payload, int timeoutMs, int passing) throws WireException {
     int number = ++request;
-    channel.write(opcode, number, payload);
+    channel.write(opcode, number, payload, passing);
     Frame answer = channel.read(timeoutMs);
     if (answer.request() != number) {
       throw new WireException(WireException.Kind.MALFORMED, "an answer to another request");

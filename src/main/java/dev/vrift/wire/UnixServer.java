@@ -23,13 +23,15 @@ public final class UnixServer {
   private final String name;
   private final int listener;
   private final int ofOnePeer;
+  private final boolean passing;
   private final RequestHandler handler;
   private final Map<Long, Connection> connections = new HashMap<>();
   private final Thread acceptor;
   private long next;
   private boolean closing;
 
-  private UnixServer(String name, int listener, RequestHandler handler, int ofOnePeer) {
+  private UnixServer(String name, int listener, RequestHandler handler, int ofOnePeer, boolean passing) {
+    this.passing = passing;
     this.ofOnePeer = ofOnePeer;
     this.name = name;
     this.listener = listener;
@@ -39,16 +41,16 @@ public final class UnixServer {
 
   /** As the other {@code open}, with no limit for one process. */
   public static UnixServer open(String name, byte[] path, RequestHandler handler) throws WireException {
-    return open(name, path, handler, MAX_CONNECTIONS);
+    return open(name, path, handler, MAX_CONNECTIONS, false);
   }
 
-  /** Binds, listens and starts the accept thread. No process has more than {@code ofOnePeer} connections once half of all are taken. An old socket of that name is replaced: the caller holds the lock that makes it ours. */
-  public static UnixServer open(String name, byte[] path, RequestHandler handler, int ofOnePeer) throws WireException {
+  /** Binds, listens and starts the accept thread. No process has more than {@code ofOnePeer} connections once half of all are taken. An old socket of that name is replaced: the caller holds the lock that makes it ours. {@code passing}: requests may bring a descriptor. */
+  public static UnixServer open(String name, byte[] path, RequestHandler handler, int ofOnePeer, boolean passing) throws WireException {
     int fd = Sockets.listen(path, BACKLOG);
     if (fd < 0) {
       throw FrameChannel.system("listening on a socket", fd);
     }
-    UnixServer server = new UnixServer(name, fd, handler, ofOnePeer);
+    UnixServer server = new UnixServer(name, fd, handler, ofOnePeer, passing);
     server.acceptor.setDaemon(true);
     server.acceptor.start();
     return server;
@@ -141,11 +143,18 @@ public final class UnixServer {
         return;
       }
       accepted = true;
+      if (passing) {
+        c.channel().acceptPassed();
+      }
       while (true) {
         c.working(false);
         Frame request = c.channel().read(-1, FrameChannel.REQUEST_MAX);
         c.working(true);
         Answer answer = answer(c, request);
+        int unused = c.takePassed(); // of a request that wants none
+        if (unused >= 0) {
+          Sockets.close(unused);
+        }
         c.channel().write(answer.opcode(), request.request(), answer.payload());
         if (answer.afterwards() != null) {
           answer.afterwards().run();
