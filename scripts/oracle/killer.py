@@ -15,7 +15,7 @@ FORGIVE_AFTER = 4      # deaths; more than five in a minute and the project woul
 
 
 def daemons(run_dir):
-    """{pid: "vriftd" or "vdir_d"} of a runtime directory."""
+    """{pid: "vriftd", "vdir_d" or "spare", a vdir_d of no project yet} of a runtime directory."""
     found = {}
     for p in os.listdir("/proc"):
         if not p.isdigit():
@@ -26,7 +26,8 @@ def daemons(run_dir):
         except OSError:
             continue
         if "--run-dir" in words and words[words.index("--run-dir") + 1] == run_dir:
-            found[int(p)] = next((w for w in ("vriftd", "vdir_d") if w in words), None)
+            spare = "--root" in words and words[words.index("--root") + 1].startswith("(spare)")
+            found[int(p)] = "spare" if spare else next((w for w in ("vriftd", "vdir_d") if w in words), None)
     return {p: w for p, w in found.items() if w}
 
 
@@ -93,6 +94,9 @@ class Killer(threading.Thread):
             self.restart()
         elif dice < 0.55 or 0.85 <= dice:
             kind = "vdir_d" if dice < 0.55 else "both"
+            if self.rng.random() < 0.2:  # then its successor has to be started
+                for p in [p for p, w in found.items() if w == "spare"]:
+                    send(p, signal.SIGKILL, self.run_dir)
             if kind == "both":
                 for p in [p for p, w in found.items() if w == "vriftd"]:
                     send(p, signal.SIGKILL, self.run_dir)

@@ -161,6 +161,8 @@ class World:
                     words = f.read().split(b"\0")
             except OSError:
                 continue
+            if b"--root" in words and words[words.index(b"--root") + 1].startswith(b"(spare)"):
+                continue  # started before it is needed, of no project yet
             if kind.encode() in words and self.run_dir.encode() in words and alive(int(name)):
                 found[int(name)] = words[words.index(b"--root") + 1].decode() if b"--root" in words else ""
         return found

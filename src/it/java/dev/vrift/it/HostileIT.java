@@ -49,6 +49,9 @@ class HostileIT {
       Files.deleteIfExists(shared.get().vdirPath());
       Files.deleteIfExists(shared.get().boardPath());
     }
+    for (Path file : paths.begun().values()) {
+      Files.deleteIfExists(file);
+    }
   }
 
   private Process start(String... words) throws IOException {

@@ -56,6 +56,9 @@ class VdirDaemonIT {
       Files.deleteIfExists(shared.get().vdirPath());
       Files.deleteIfExists(shared.get().boardPath());
     }
+    for (Path file : paths.begun().values()) {
+      Files.deleteIfExists(file);
+    }
   }
 
   private Process start() throws IOException {

@@ -50,12 +50,16 @@ final class SpareDaemon {
   /** The last thing: none is left, and none is started. */
   synchronized void close() {
     closed = true;
+    end();
+    notifyAll();
+  }
+
+  private void end() {
     if (spare != null) {
       Processes.close(spare.control());
       Processes.killChild(spare.pid());
     }
     forget();
-    notifyAll();
   }
 
   private void forget() {
@@ -88,6 +92,8 @@ final class SpareDaemon {
         long now = Processes.monotonicMs();
         if (want && spare == null && now >= due) {
           begin(now);
+        } else if (!want) {
+          end();
         }
         try {
           wait(Math.max(1, Math.min(LOOK_MS, spare == null && want ? due - Processes.monotonicMs() : LOOK_MS)));

@@ -27,6 +27,16 @@ class RestartPolicyTest {
   }
 
   @Test
+  void whoLivedAWhileIsStartedAgainAtOnceButNotForEver() {
+    long now = 0;
+    for (int i = 0; i < RestartPolicy.MAX_DEATHS; i++) {
+      assertEquals(0, policy.died(now, now + RestartPolicy.CALM_MS));
+      now += RestartPolicy.CALM_MS;
+    }
+    assertEquals(RestartPolicy.QUARANTINE, policy.died(now, now + RestartPolicy.CALM_MS));
+  }
+
+  @Test
   void rareDeathsNeverQuarantineAndALongLifeForgives() {
     long now = 0;
     for (int i = 0; i < 100; i++) {

@@ -4,11 +4,11 @@ import static dev.vrift.model.World.*;
 
 import dev.vrift.model.Scenario.Wrong;
 
-/** The apply thread: docs/PROTOCOL.md section 6, and adoption by a successor (section 8). */
+/** The apply thread: docs/PROTOCOL.md section 6; a successor that begins anew (section 8), and one that goes on (docs/ADOPTION.md section 4). */
 final class DaemonSteps {
     private static final int IDLE = 0, DRAIN = 1, DRAINED = 2, CHOOSE = 3, CLEAN_VER = 10, CLEAN_SCAN = 11, CLEAN_DRAIN = 12, CLEAN_STAT = 13, CLEAN_WRITE = 14,
         CLEAN_PUBLISH = 15, CLEAN_INODES = 16, VERIFY_SCAN = 20, VERIFY_STAT = 21, VERIFY_WRITE = 22, LIST = 30, LIST_DRAIN = 31, LIST_DONE = 32, DEAD = 40, ADOPT_ENTRIES = 41,
-        ADOPT_WATCH = 42, FORGET_ENTRY = 50;
+        ADOPT_WATCH = 42, FORGET_ENTRY = 50, KEPT = 60, KEPT_REPAIR = 61, KEPT_REFILL = 62, KEPT_JOURNAL = 63;
     /** The mandatory order, and the orders that must be caught. */
     private static final int[] RIGHT = {CLEAN_VER, CLEAN_SCAN, CLEAN_INODES, CLEAN_DRAIN, CLEAN_STAT, CLEAN_WRITE, CLEAN_PUBLISH};
     private final int[] order;
@@ -30,7 +30,9 @@ final class DaemonSteps {
 
     void steps(byte[] s, Search.Sink out) {
         int pc = s[D_PC];
-        if (s[D_KILLS] > 0 && pc < DEAD) {
+        if (c.kept() && s[D_KILLS] > 0 && (pc < DEAD || pc > KEPT)) {
+            killed(s, out);
+        } else if (s[D_KILLS] > 0 && pc < DEAD) {
             byte[] t = s.clone();
             t[D_KILLS]--;
             t[QUEUE] = 0;
@@ -51,8 +53,83 @@ final class DaemonSteps {
             verify(s, out);
         } else if (pc < DEAD) {
             list(s, out);
-        } else {
+        } else if (pc < KEPT) {
             adopt(s, out);
+        } else {
+            goOn(s, out);
+        }
+    }
+
+    /** Queue, journal and entries stay; what only the dead one remembered is gone. */
+    private void killed(byte[] s, Search.Sink out) {
+        byte[] t = s.clone();
+        t[D_KILLS]--;
+        t[D_T0] = 0;
+        if (t[COMPLETE] == 0) {
+            t[RESCAN] = 1;
+        }
+        if (c.wrong() == Wrong.ADOPTED_WITHOUT_JOURNAL) {
+            t[JOURNAL] = 0;
+        }
+        boolean writing = s[D_PC] == VERIFY_WRITE;
+        int p = s[D_SLOT] - 1;
+        to(t, DEAD);
+        t[D_PC] = KEPT;
+        out.next("the daemon is killed, its queue is kept", t);
+        if (writing) {
+            byte[] u = t.clone();
+            u[STATE + p] = (byte) (c.wrong() == Wrong.ADOPTED_HALF_WRITTEN ? CLEAN : UNVERIFIED);
+            out.next("the daemon is killed while it writes the entry of path " + p, u);
+        }
+    }
+
+    /** G dirty, what is half-done is done, the journal; everything else is the business of the first turn. */
+    private void goOn(byte[] s, Search.Sink out) {
+        byte[] t = s.clone();
+        switch (s[D_PC]) {
+            case KEPT -> {
+                if (c.wrong() != Wrong.ADOPTED_WITHOUT_G && c.wrong() != Wrong.ADOPTED_LEASE_FIRST && c.wrong() != Wrong.ADOPTED_DRAIN_DONE) {
+                    t[VER]++;
+                }
+                t[D_PC] = KEPT_REPAIR;
+                out.next("successor: G is dirty", t);
+            }
+            case KEPT_REPAIR -> {
+                if (s[NODE] == 0) {
+                    t[D_PC] = KEPT_JOURNAL;
+                    out.next("successor: the index is good", t);
+                }
+                if (s[NODE] != 0 || s[STATE + 1] != NONE) {
+                    byte[] u = s.clone();
+                    u[NODE] = (byte) (s[NODE] != 0 ? s[NODE] : s[STATE + 1] + 1);
+                    u[STATE + 1] = NONE;
+                    u[D_PC] = KEPT_REFILL;
+                    out.next("successor: empties the index", u);
+                }
+            }
+            case KEPT_REFILL -> {
+                t[STATE + 1] = (byte) (s[NODE] - 1);
+                t[NODE] = 0;
+                t[D_PC] = KEPT_JOURNAL;
+                out.next("successor: the index is made anew", t);
+            }
+            default -> {
+                if (s[JOURNAL] != 0) {
+                    out.next("successor: " + apply(t, JOURNAL), t);
+                    return;
+                }
+                if (c.wrong() == Wrong.ADOPTED_LEASE_FIRST) {
+                    t[LEASE] = (byte) (s[CLOCK] + c.lease());
+                }
+                if (c.wrong() == Wrong.ADOPTED_DRAIN_DONE) {
+                    t[DONE] = s[STARTED];
+                }
+                if (c.wrong() == Wrong.ADOPTED_G_PUBLISHED) {
+                    t[PUB] = s[VER];
+                }
+                to(t, IDLE);
+                out.next("successor: goes on", t);
+            }
         }
     }
 
@@ -98,8 +175,8 @@ final class DaemonSteps {
     private void drain(byte[] s, Search.Sink out) {
         byte[] t = s.clone();
         if (s[D_PC] == DRAIN) {
-            if (s[QUEUE] != 0) {
-                out.next("daemon: " + apply(t), t);
+            if (pending(s)) {
+                out.next("daemon: " + next(t), t);
             } else {
                 to(t, DRAINED);
                 out.next("daemon: sees the queue empty", t);
@@ -113,10 +190,26 @@ final class DaemonSteps {
         out.next("daemon: drain_done = " + t[DONE], t);
     }
 
-    /** Reads one event and applies it. */
-    private String apply(byte[] t) {
-        if ((t[QUEUE] & EVENT_DIRECTORY_MOVED) != 0) {
-            t[QUEUE] &= (byte) ~EVENT_DIRECTORY_MOVED;
+    private static boolean pending(byte[] s) {
+        return s[QUEUE] != 0 || s[JOURNAL] != 0;
+    }
+
+    /** Reads one event and applies it; where a successor may go on, two steps: all are read, each is applied. */
+    private String next(byte[] t) {
+        if (!c.kept()) {
+            return apply(t, QUEUE);
+        }
+        if (t[JOURNAL] != 0) {
+            return apply(t, JOURNAL);
+        }
+        t[JOURNAL] = t[QUEUE];
+        t[QUEUE] = 0;
+        return "reads the queue";
+    }
+
+    private String apply(byte[] t, int from) {
+        if ((t[from] & EVENT_DIRECTORY_MOVED) != 0) {
+            t[from] &= (byte) ~EVENT_DIRECTORY_MOVED;
             t[VER]++;
             t[STATE + 1] = UNVERIFIED;
             t[COMPLETE] = 0;
@@ -124,8 +217,8 @@ final class DaemonSteps {
             t[RESCAN] = 1;
             return "a directory was moved: bumps G, its subtree is unverified";
         }
-        int p = (t[QUEUE] & 1) != 0 ? 0 : 1;
-        t[QUEUE] &= (byte) ~(1 << p);
+        int p = (t[from] & 1) != 0 ? 0 : 1;
+        t[from] &= (byte) ~(1 << p);
         t[STATE + p] = UNVERIFIED;
         return "an event: path " + p + " is unverified";
     }
@@ -194,8 +287,8 @@ final class DaemonSteps {
                 scanned(t, CLEAN_INODES);
             }
             case CLEAN_DRAIN -> {
-                if (s[QUEUE] != 0) {
-                    what = apply(t);
+                if (pending(s)) {
+                    what = next(t);
                 } else {
                     follow(t, CLEAN_DRAIN);
                     what = "sees the queue empty";
@@ -305,8 +398,8 @@ final class DaemonSteps {
                 out.next("daemon: lists the directory", t);
             }
             case LIST_DRAIN -> {
-                if (s[QUEUE] != 0) {
-                    out.next("daemon: " + apply(t), t);
+                if (pending(s)) {
+                    out.next("daemon: " + next(t), t);
                 } else {
                     t[D_PC] = LIST_DONE;
                     out.next("daemon: sees the queue empty", t);

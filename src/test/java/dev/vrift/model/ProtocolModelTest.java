@@ -58,6 +58,15 @@ class ProtocolModelTest {
             Scenario.of(List.of(Look.CHILD, Look.FILE), List.of(List.of(Op.RECEIVE, Op.TOUCH_CHILD))).unseen(1, 0).turns(2).kills(1, 0)),
         Map.entry("unseen change, a writer reads a pipe, writes, is read, daemon killed",
             Scenario.of(List.of(Look.CHILD, Look.FILE), List.of(List.of(Op.RECEIVE, Op.TOUCH_CHILD))).unseen(1, 0).turns(2).kills(0, 1)),
+        Map.entry("writer, daemon killed, queue kept", Scenario.of(FILE, ops(Op.TOUCH_QUIET)).kills(1, 1).unseen(1, 0).turns(2).queueKept()),
+        Map.entry("held file, daemon killed, queue kept", Scenario.of(FILE, ops(Op.HELD)).kills(1, 1).turns(3).queueKept()),
+        Map.entry("create of the child, daemon killed, queue kept", Scenario.of(CHILD, ops(Op.CREATE_CHILD)).childAbsent().kills(1, 2).queueKept()),
+        Map.entry("directory moved, daemon killed, queue kept", Scenario.of(CHILD, ops(Op.MOVE_DIRECTORY)).kills(1, 1).queueKept()),
+        Map.entry("the child is looked up while the index is made anew", Scenario.of(CHILD, ops(Op.TOUCH)).kills(0, 2).turns(2).queueKept()),
+        Map.entry("unseen change, then the reader reads a pipe, queue kept", Scenario.of(List.of(Look.RECEIVE, Look.FILE), List.of()).unseen(2, 0).kills(0, 2).queueKept()),
+        Map.entry("unseen create, then the reader reads a pipe, queue kept",
+            Scenario.of(List.of(Look.RECEIVE, Look.CHILD), List.of()).unseen(2, 1).childAbsent().kills(0, 2).queueKept()),
+        Map.entry("unseen change and a lease, queue kept", Scenario.of(FILE, List.of()).unseen(1, 0).lease(2).turns(2).kills(0, 1).queueKept()),
         Map.entry("unseen change and a lease", Scenario.of(FILE, List.of()).unseen(1, 0).lease(2).turns(2))));
 
     /** In which world each broken rule must show. */
@@ -85,6 +94,12 @@ class ProtocolModelTest {
         Map.entry(Wrong.ADOPTED_COMPLETE, "unseen create, then the reader reads a pipe"),
         Map.entry(Wrong.LIST_BEFORE_WATCH, "unseen create, then the reader reads a pipe"),
         Map.entry(Wrong.NO_SECOND_LOOK_AT_PARENT, "below a child whose watch is lost"),
+        Map.entry(Wrong.ADOPTED_WITHOUT_G, "the child is looked up while the index is made anew"),
+        Map.entry(Wrong.ADOPTED_WITHOUT_JOURNAL, "unseen change, then the reader reads a pipe, queue kept"),
+        Map.entry(Wrong.ADOPTED_LEASE_FIRST, "unseen change and a lease, queue kept"),
+        Map.entry(Wrong.ADOPTED_DRAIN_DONE, "unseen change, then the reader reads a pipe, queue kept"),
+        Map.entry(Wrong.ADOPTED_G_PUBLISHED, "directory moved, daemon killed, queue kept"),
+        Map.entry(Wrong.ADOPTED_HALF_WRITTEN, "unseen change, then the reader reads a pipe, queue kept"),
         Map.entry(Wrong.LEASE_FROM_AFTER_DRAIN, "unseen change and a lease"));
 
     @TestFactory

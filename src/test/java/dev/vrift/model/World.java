@@ -21,7 +21,9 @@ final class World {
     static final int R_PC = 41, R_AT = 42, R_NEED = 43, R_KNOWS = 44, R_WORD = 45, R_USED = 48, R_FLOOR = 49, R_VALUE = 50, R_SEQ = 51, R_JOINT = 52;
     static final int CLOCK = 54, LEASE = 55, U_TIME = 56, U_AGED = 60, R_PATH = 61, OVERFLOW = 62;
     /** Per writer: program counter, operation, need, knowledge, dead, and its record: live, kind, slots (bits), inode, owner gone. */
-    static final int WRITERS = 63, W_SIZE = 11;
+    /** Events read and not applied; 1 + state of the child's entry while it is out of the index. */
+    static final int JOURNAL = 63, NODE = 64;
+    static final int WRITERS = 65, W_SIZE = 11;
     static final int W_PC = 0, W_AT = 1, W_NEED = 2, W_KNOWS = 3, W_DEAD = 4, REC_LIVE = 5, REC_KIND = 6, REC_SLOTS = 7, REC_INODE = 8, REC_GONE = 9,
         W_OPENED = 10;
 
@@ -73,7 +75,7 @@ final class World {
         for (int p = 0; p < 2; p++) {
             t.append(p == 0 ? " | mem " : " ").append(s[STATE + p] == NONE ? "none" : s[STATE + p] == CLEAN ? "clean" : "unverified").append(" v").append(s[STORED + p]);
         }
-        t.append(s[COMPLETE] == 1 ? " complete" : "").append(" | queue ").append(s[QUEUE]).append(" drain ").append(s[STARTED]).append('/').append(s[DONE]);
+        t.append(s[COMPLETE] == 1 ? " complete" : "").append(" | queue ").append(s[QUEUE]).append('+').append(s[JOURNAL]).append(" drain ").append(s[STARTED]).append('/').append(s[DONE]);
         for (int i = 0; i < writers; i++) {
             int w = WRITERS + i * W_SIZE;
             if (s[w + REC_LIVE] == 1) {

@@ -160,7 +160,7 @@ class UnixServerTest {
   @Test
   void oneProcessHasItsShareOnly() throws Exception {
     Path other = temp.resolve("t");
-    UnixServer.open("share", RunPaths.bytes(other), handler(), 32);
+    UnixServer.open("share", RunPaths.bytes(other), handler(), 32, false);
     List<UnixClient> clients = new ArrayList<>();
     int refused = 0;
     try {
