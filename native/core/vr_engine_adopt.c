@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define AGE_MAX_NS (600 * 1000000000ull) /* an atime that a read may move is a day old, and the living look at those of 22 hours */
+
 static int no(char *reason, size_t cap, const char *why) {
   snprintf(reason, cap, "the predecessor's VDir is not gone on with: %s", why);
   return 0;
@@ -72,6 +74,8 @@ static const char *strange_state(const struct vr_state *s, uint64_t id, uint64_t
   if (s->state_id != id || s->vdir_id != vdir || s->board_id != board) return "its state file belongs to another";
   if (s->watch_id != watch) return "the watch queue is another's";
   if (s->spoilt || s->whole != 1) return "damage was known, or it was just being replaced";
+  uint64_t now = vr_clock(CLOCK_BOOTTIME);
+  if (s->turned > now || now - s->turned > AGE_MAX_NS) return "it died too long ago";
   if (!s->node_count || s->node_count > s->node_cap || !s->dir_count || s->dir_count > s->dir_cap) return "its state file is damaged";
   return NULL;
 }

@@ -17,7 +17,7 @@ static int nodes_fit(struct vr_engine *e) {
     if ((x->flags & N_LOST) || x->off == VR_NONE || at < last || at + sizeof(struct vr_entry) > end) return 0;
     if (n ? x->parent >= n : x->parent != VR_NONE || x->sibling != VR_NONE) return 0;
     if (!below(x->sibling, n) || !below(x->slot_next, n) || !below(x->child, count) || (x->child != VR_NONE && x->child <= n)) return 0;
-    if (x->sibling != VR_NONE && e->nodes[x->sibling].parent != x->parent) return 0;
+    if ((x->sibling != VR_NONE && e->nodes[x->sibling].parent != x->parent) || (x->child != VR_NONE && e->nodes[x->child].parent != n)) return 0;
     if (x->dir && (x->dir >= dirs || e->dirs[x->dir].node != n)) return 0;
     last = at + sizeof(struct vr_entry);
   }

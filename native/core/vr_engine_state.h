@@ -62,6 +62,7 @@ struct vr_state {
   uint32_t distrusting; /* 1: everything is to be made UNVERIFIED */
   uint32_t root_away;   /* 1: the root was moved, the same */
   uint32_t corrupt_seen; /* board's corrupt as of the last look at all checksums */
+  uint64_t turned;       /* CLOCK_BOOTTIME ns of the last turn: what only time changes is looked after by the living */
 };
 _Static_assert(offsetof(struct vr_state, whole) == 128, "vr_state");
 _Static_assert(sizeof(struct vr_state) <= VR_STATE_HEAD, "vr_state");

@@ -276,6 +276,7 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
     reap(e, serve);
     e->reap_due = t0 + REAP_NS;
   }
+  e->st->turned = vr_clock(CLOCK_BOOTTIME);
   e->g_again = 0;
   uint32_t dirty = note_dirty(e);
   scan_records(e);

@@ -250,6 +250,7 @@ class Ground:
         for d in self.all_runs():
             try:
                 names += ["vrift_vdir_%s" % os.readlink(d + "/map").split(".")[0], "vrift_board_%s" % os.readlink(d + "/map").split(".")[1]]
+                names += ["vrift_" + f[4:].replace(".", "_") for f in os.listdir(d) if f.startswith("shm.")]
             except (OSError, IndexError):
                 continue
         for pid in self.all_daemons():

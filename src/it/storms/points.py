@@ -1,6 +1,8 @@
 """Every named fault point of every component is reached by real daemons, writers and launchers. Prints those that are not."""
 import os
 import re
+import shutil
+import signal
 import subprocess
 import time
 
@@ -38,6 +40,63 @@ def unseen_close(g, place):
     said = p.communicate()
     if not there:
         raise Failed("a file closed by an unseen call was not placed within 15 s: %s %s %s" % (state, p.returncode, said))
+
+
+def moved(g, place):
+    """A directory with something below it is moved and removed."""
+    os.makedirs(place + "/tree/below")
+    for i in range(3):
+        with open("%s/tree/below/f%d" % (place, i), "w") as f:
+            f.write("x")
+    time.sleep(0.5)
+    os.rename(place + "/tree", place + "/elsewhere")
+    time.sleep(0.3)
+    shutil.rmtree(place + "/elsewhere")
+    time.sleep(0.3)
+
+
+def flood(g, place):
+    """More events than the queue takes, while the daemon is stopped and nobody may replace it."""
+    both = [g.coordinator(), g.daemon(place)]
+    for pid in both:
+        g.kill(pid, signal.SIGSTOP)
+    try:
+        for i in range(9000):
+            os.chmod(place + "/f2.c", 0o644)
+            os.chmod(place + "/f3.c", 0o600)
+    finally:
+        for pid in reversed(both):
+            g.kill(pid, signal.SIGCONT)
+    g.serve(place)
+
+
+def flipped(g, place):
+    """A bit of the VDir is flipped, and a client says that it found something wrong."""
+    before = g.status(place).get("rebuilds", 0)
+    subprocess.run([tool("vdir_client"), g.project_run(place), place, "flip"], check=True, stdout=subprocess.DEVNULL, timeout=60)
+    end = time.monotonic() + 15
+    while g.status(place).get("rebuilds", 0) == before and time.monotonic() < end:
+        g.run(["ls"], place)
+        time.sleep(0.05)
+
+
+def adopted(g, place):
+    """The daemon dies while it writes the index; its successor goes on, with everything logged from its start."""
+    run, pid, vriftd = g.project_run(place), g.daemon(place), g.coordinator()
+    g.arm(run, "bucket_open:kill")
+    g.taken(run)
+    g.kill(vriftd, signal.SIGSTOP)
+    try:
+        end = time.monotonic() + 15
+        while pid in g.all_daemons() and time.monotonic() < end:
+            with open("%s/new-%d" % (place, time.monotonic_ns()), "w") as f:
+                f.write("x")
+            time.sleep(0.05)
+        g.arm(run, "*:log")
+    finally:
+        g.kill(vriftd, signal.SIGCONT)
+    if not g.serve(place).get("adopted"):
+        raise Failed("a daemon killed at bucket_open was not gone on with:\n" + g.logs()[-1500:])
 
 
 def damage(g, place):
@@ -83,6 +142,10 @@ def run(seed):
             os.close(os.open("%s/many/a-name-of-a-file-%06d" % (place, i), os.O_WRONLY | os.O_CREAT, 0o644))
         client_points(g, place, seed)
         unseen_close(g, place)
+        moved(g, place)
+        flood(g, place)
+        flipped(g, place)
+        adopted(g, place)
         g.cli("cas", "ingest", "--all", place=place, timeout=120)
         while time.monotonic() - begin < 13 and not {"lmdb_syncing", "lmdb_growing"} <= reached(g):
             time.sleep(0.2)

@@ -19,6 +19,9 @@ import java.util.List;
 /** Removes what a daemon that is <em>dead</em> left behind. The callers have seen it dead. Missing files are no error; links are not followed. */
 public final class Leftovers {
   private static final long LIBRARY_REST_MS = 60_000;
+  private static final int LOCK_MS = 300;
+  private static final int LOCK_STEP_MS = 5;
+  private static final int[] NOBODY = {-1};
 
   private Leftovers() {}
 
@@ -51,7 +54,12 @@ public final class Leftovers {
     if (!Files.isDirectory(project.dir(), LinkOption.NOFOLLOW_LINKS)) {
       return true;
     }
+    long until = Processes.monotonicMs() + LOCK_MS;
     int lock = Processes.lock(RunPaths.bytes(project.lock()));
+    while (lock < 0 && Processes.monotonicMs() < until) {
+      Processes.poll(NOBODY, LOCK_STEP_MS); // somebody else may just be removing the same
+      lock = Processes.lock(RunPaths.bytes(project.lock()));
+    }
     if (lock < 0) {
       return false;
     }
