@@ -142,13 +142,13 @@ def run(seed):
             os.close(os.open("%s/many/a-name-of-a-file-%06d" % (place, i), os.O_WRONLY | os.O_CREAT, 0o644))
         client_points(g, place, seed)
         unseen_close(g, place)
+        g.cli("cas", "ingest", "--all", place=place, timeout=120)
+        while time.monotonic() - begin < 13 and not {"lmdb_syncing", "lmdb_growing"} <= reached(g):
+            time.sleep(0.2)
         moved(g, place)
         flood(g, place)
         flipped(g, place)
         adopted(g, place)
-        g.cli("cas", "ingest", "--all", place=place, timeout=120)
-        while time.monotonic() - begin < 13 and not {"lmdb_syncing", "lmdb_growing"} <= reached(g):
-            time.sleep(0.2)
         g.arm(g.project_run(place), "")  # taken by the one that runs; the next is for its successor
         g.taken(g.project_run(place))
         pid = g.daemon(place)
