@@ -33,7 +33,7 @@ int vr_board_attach(struct vr_board *b, void *base, size_t size) {
 }
 
 /* Claims begin low, so that record_high stays low and a scan short; far enough apart that threads seldom meet. */
-#define CLAIM_SPREAD 256
+#define CLAIM_SPREAD 64
 
 static int claim(struct vr_board *b, uint32_t pid, uint32_t tid) {
   uint32_t at = vr_hash32(&tid, sizeof tid, pid) % CLAIM_SPREAD;

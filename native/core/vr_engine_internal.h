@@ -107,7 +107,9 @@ struct vr_engine {
   struct vr_forbidden *forbidden;
   uint64_t dirty_ver[VR_SLOTS];
   uint8_t dirty[VR_SLOTS]; /* as seen before the newest scan of the records, and not published since */
-  uint32_t clean_from;     /* where the next turn goes on cleaning */
+  uint16_t dirty_slots[VR_SLOTS]; /* the numbers of those, ascending */
+  uint32_t dirty_count;
+  uint32_t clean_from;     /* the slot where the next turn goes on cleaning */
   uint32_t want_seen, corrupt_seen, overflow;
   int g_again;             /* ver[0] was bumped by ourselves: another turn at once */
   uint64_t reap_due, root_due, now; /* now: CLOCK_MONOTONIC_COARSE ns at the turn's start */

@@ -18,7 +18,7 @@
 #define MOUNT_SYNC 16
 #define MAPPED_MAX 32 /* VDirs that one process may see in its life; after that it stays native */
 
-static struct shim_mapped mapped[MAPPED_MAX];
+static struct shim_mapped mapped[MAPPED_MAX] __attribute__((section(".bss.2mapped"))); /* behind the texts of init.c */
 static unsigned mapped_count HOT_BSS;
 static int busy HOT_BSS;            /* one thread maps; the others go on natively */
 static uint64_t retry_at HOT_BSS;   /* coarse clock before which no VDir is looked for again */

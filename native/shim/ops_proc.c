@@ -250,7 +250,7 @@ ALIASES_setfsgid
 
 /* --- watchers. One that watches the project must see writes where and when they happen natively: no staging while it lives. --- */
 int hook_inotify_add_watch(int fd, const char *path, uint32_t mask) {
-  static uint32_t told;
+  static uint32_t told HOT_BSS;
   char rel[SHIM_PATH_MAX];
   long r = raw3(SYS_inotify_add_watch, fd, (long)path, mask);
   if (r < 0 || !recording() || __atomic_load_n(&told, __ATOMIC_RELAXED)) return (int)raw_libc(r);

@@ -12,6 +12,8 @@
 #define SHIM_PATH_MAX 4096
 /* What nearly every process touches lies together, so that a short one pays for one page: sorted to the front of .bss by its name. */
 #define HOT_BSS __attribute__((section(".bss.0hot")))
+/* Larger, and mostly only their beginning is touched: directly behind. */
+#define NEAR_BSS __attribute__((section(".bss.0near")))
 
 #define SHIM_LIBRARY_MAX 1024 /* bytes of our own file's name */
 

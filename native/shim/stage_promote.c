@@ -95,7 +95,7 @@ static void promote_index(uint32_t index) {
 
 /* The end of the scan, 0 while nobody has anything staged. */
 static uint32_t scan_end(void) {
-  static uint64_t look_at;
+  static uint64_t look_at HOT_BSS;
   if (shim.ready != 1) return 0;
   if (!shim.board.base) {
     uint64_t now = shim_now();
