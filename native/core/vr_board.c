@@ -28,6 +28,7 @@ int vr_board_attach(struct vr_board *b, void *base, size_t size) {
   b->records = (struct vr_record *)(void *)(p + VR_BOARD_RECORDS_OFFSET);
   b->staged = (struct vr_staged *)(void *)(p + VR_BOARD_STAGED_OFFSET);
   b->classify = (uint64_t *)(void *)(p + VR_BOARD_CLASSIFY_OFFSET);
+  b->watchers = (uint64_t *)(void *)(p + VR_BOARD_WATCHERS_OFFSET);
   __atomic_store_n(&b->base, p, __ATOMIC_RELEASE);
   return 0;
 }

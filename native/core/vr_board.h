@@ -12,6 +12,7 @@ struct vr_board {
   struct vr_record *records; /* [VR_BOARD_RECORDS] */
   struct vr_staged *staged;  /* [VR_BOARD_STAGED] */
   uint64_t *classify;        /* [VR_BOARD_CLASSIFY] pids of unclassified programs */
+  uint64_t *watchers;        /* [VR_BOARD_WATCHERS] who watches the project */
 };
 
 /* What a mutation names. Slots may repeat; at most 6 distinct are kept, more become G. */

@@ -112,7 +112,7 @@ struct vr_engine {
   uint32_t clean_from;     /* the slot where the next turn goes on cleaning */
   uint32_t want_seen, corrupt_seen, overflow;
   int g_again;             /* ver[0] was bumped by ourselves: another turn at once */
-  uint64_t reap_due, root_due, now; /* now: CLOCK_MONOTONIC_COARSE ns at the turn's start */
+  uint64_t reap_due, watchers_due, root_due, now; /* now: CLOCK_MONOTONIC_COARSE ns at the turn's start */
   struct vr_report rep;
   uint8_t *events; /* read buffer */
   uint8_t *dents;
@@ -173,6 +173,9 @@ void vr_settle_later(struct vr_engine *e, uint32_t n, uint64_t due);
 int vr_inode_named(struct vr_engine *e, uint64_t ino);
 
 void vr_drop_file(const uint8_t *at, size_t size, uint64_t id); /* supersedes, unmaps, unlinks (vr_engine_grow.c) */
+
+/* vr_engine_owners.c: those that watched the project and have ended no longer keep others from staging. */
+void vr_reap_watchers(struct vr_engine *e);
 
 /* vr_engine_damage.c */
 int vr_record_damaged(struct vr_record *r);

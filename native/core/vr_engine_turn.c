@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define REAP_NS 50000000ull
+#define WATCHERS_NS 500000000ull
 #define ROOT_CHECK_NS 100000000ull
 #define SCRUB_REST 50             /* after a look at everything that found nothing: so many times as long as it took */
 #define REBUILD_RETRY_NS 1000000000ull
@@ -282,6 +283,10 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
   if (t0 >= e->reap_due) {
     reap(e, serve);
     e->reap_due = t0 + REAP_NS;
+  }
+  if (t0 >= e->watchers_due) {
+    vr_reap_watchers(e);
+    e->watchers_due = t0 + WATCHERS_NS;
   }
   e->g_again = 0;
   note_dirty(e);
