@@ -46,6 +46,7 @@ HIDDEN void shim_forked(void);
 
 /* map.c: maps what is missing. Cheap when mapped; remaps when superseded. 1: that part is mapped. */
 HIDDEN int shim_want_board(void);
+HIDDEN int shim_look_for_board(void); /* the same for one that only asks: seldom, while there is none */
 HIDDEN int shim_want_vdir(void);
 HIDDEN uint64_t shim_now(void);
 /* Credentials, namespaces or root changed: this process asks the kernel from now on. */
