@@ -28,12 +28,13 @@ int vr_board_attach(struct vr_board *b, void *base, size_t size) {
   b->records = (struct vr_record *)(void *)(p + VR_BOARD_RECORDS_OFFSET);
   b->staged = (struct vr_staged *)(void *)(p + VR_BOARD_STAGED_OFFSET);
   b->classify = (uint64_t *)(void *)(p + VR_BOARD_CLASSIFY_OFFSET);
+  b->watchers = (uint64_t *)(void *)(p + VR_BOARD_WATCHERS_OFFSET);
   __atomic_store_n(&b->base, p, __ATOMIC_RELEASE);
   return 0;
 }
 
 /* Claims begin low, so that record_high stays low and a scan short; far enough apart that threads seldom meet. */
-#define CLAIM_SPREAD 256
+#define CLAIM_SPREAD 64
 
 static int claim(struct vr_board *b, uint32_t pid, uint32_t tid) {
   uint32_t at = vr_hash32(&tid, sizeof tid, pid) % CLAIM_SPREAD;

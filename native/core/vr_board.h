@@ -12,6 +12,7 @@ struct vr_board {
   struct vr_record *records; /* [VR_BOARD_RECORDS] */
   struct vr_staged *staged;  /* [VR_BOARD_STAGED] */
   uint64_t *classify;        /* [VR_BOARD_CLASSIFY] pids of unclassified programs */
+  uint64_t *watchers;        /* [VR_BOARD_WATCHERS] who watches the project */
 };
 
 /* What a mutation names. Slots may repeat; at most 6 distinct are kept, more become G. */
@@ -63,8 +64,9 @@ static inline int vr_gone(const uint32_t *word) {
 static inline void vr_set_gone(uint32_t *word) { __atomic_store_n(word, ~0u, __ATOMIC_SEQ_CST); }
 /* The state that a record's word says, also with one bit flipped in it. Anything else: LIVE, the state that forbids. */
 static inline uint32_t vr_record_state(uint32_t word) {
-  if (__builtin_popcount(word ^ VR_BOARD_RECORD_FREE) <= 1) return VR_BOARD_RECORD_FREE;
-  if (__builtin_popcount(word ^ VR_BOARD_RECORD_CLAIMED) <= 1) return VR_BOARD_RECORD_CLAIMED;
+  uint32_t other = word ^ VR_BOARD_RECORD_CLAIMED; /* x & (x - 1) is 0: at most one bit; without the popcount that a plain x86-64 has not */
+  if (!(word & (word - 1))) return VR_BOARD_RECORD_FREE;
+  if (!(other & (other - 1))) return VR_BOARD_RECORD_CLAIMED;
   return VR_BOARD_RECORD_LIVE;
 }
 static inline void vr_bump(struct vr_board *b, uint32_t slot) {

@@ -10,7 +10,7 @@ static struct range {
   uintptr_t base; /* 0: free; stored last */
   size_t size;
   uint32_t kind, covered;
-} ranges[RANGES];
+} ranges[RANGES] __attribute__((section(".bss.0hot"))); /* where the shim's hot variables lie */
 
 int vr_bus_add(const void *base, size_t size, enum vr_bus_kind kind) {
   for (int i = 0; i < RANGES; i++) {

@@ -161,7 +161,7 @@ int vr_guard(struct vr_engine *e) {
 
 uint32_t vr_guard_record(struct vr_engine *e, struct vr_record *r) {
   uint32_t w = __atomic_load_n(&r->state, __ATOMIC_SEQ_CST), state = vr_record_state(w);
-  if (w != state && __builtin_popcount(w ^ state) == 1 && __atomic_compare_exchange_n(&r->state, &w, state, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+  if (w != state && !((w ^ state) & ((w ^ state) - 1)) && __atomic_compare_exchange_n(&r->state, &w, state, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
     e->rep.repaired++;
   return state;
 }

@@ -86,10 +86,12 @@ struct vr_engine {
   struct vr_forbidden *forbidden;
   uint64_t dirty_ver[VR_SLOTS];
   uint8_t dirty[VR_SLOTS]; /* as seen before the newest scan of the records, and not published since */
-  uint32_t clean_from;     /* where the next turn goes on cleaning */
+  uint16_t dirty_slots[VR_SLOTS]; /* the numbers of those, ascending */
+  uint32_t dirty_count;
+  uint32_t clean_from;     /* the slot where the next turn goes on cleaning */
   uint32_t want_seen;
   int g_again;             /* ver[0] was bumped by ourselves: another turn at once */
-  uint64_t reap_due, root_due, now; /* now: CLOCK_MONOTONIC_COARSE ns at the turn's start */
+  uint64_t reap_due, watchers_due, root_due, now; /* now: CLOCK_MONOTONIC_COARSE ns at the turn's start */
   struct vr_report rep;
   uint8_t *dents;
   int scan_fd; /* the directory being read, -1: none */
@@ -158,6 +160,9 @@ void vr_settle_later(struct vr_engine *e, uint32_t n, uint64_t due);
 int vr_inode_named(struct vr_engine *e, uint64_t ino);
 
 void vr_drop_file(struct vr_engine *e, const uint8_t *at, size_t size, uint64_t id); /* supersedes, unmaps, unlinks (vr_engine_grow.c) */
+
+/* vr_engine_owners.c: those that watched the project and have ended no longer keep others from staging. */
+void vr_reap_watchers(struct vr_engine *e);
 
 /* vr_engine_damage.c */
 int vr_record_damaged(struct vr_record *r);

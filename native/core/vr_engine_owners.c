@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define START_SLACK_NS 20000000ull
+#define WATCHER_TICK_NS 10000000ull /* of the times in the board's watchers */
 
 static uint64_t start_ns(uint32_t pid) {
   char name[48], buf[1024];
@@ -33,6 +34,17 @@ int vr_owner_dead(uint32_t pid, uint64_t time_ns) {
   int dead = poll(&p, 1, 0) == 1; /* true for zombies, and only when the last thread has ended */
   close(fd);
   return dead || start_ns(pid) > time_ns + START_SLACK_NS;
+}
+
+void vr_reap_watchers(struct vr_engine *e) {
+  for (unsigned i = 0; i < VR_BOARD_WATCHERS; i++) {
+    uint64_t w = __atomic_load_n(&e->board.watchers[i], __ATOMIC_SEQ_CST);
+    if (!w || !vr_owner_dead((uint32_t)w & ~VR_BOARD_WATCHER_COUNTED, (w >> 32) * WATCHER_TICK_NS)) continue;
+    if (!__atomic_compare_exchange_n(&e->board.watchers[i], &w, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED) || !(w & VR_BOARD_WATCHER_COUNTED)) continue;
+    uint32_t n = __atomic_load_n(&e->board.dyn->no_stage, __ATOMIC_SEQ_CST);
+    while (n && !__atomic_compare_exchange_n(&e->board.dyn->no_stage, &n, n - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    }
+  }
 }
 
 struct wanted { uint64_t ino; int used; };

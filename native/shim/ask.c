@@ -138,7 +138,7 @@ enum vr_answer shim_ask(struct shim_question *q, const char *function, int dirfd
   int dir;
   q->v = NULL;
   q->rel = NULL;
-  if (__builtin_expect(!shim.board.base && (shim.verify || shim.early_calls >= SHIM_EARLY_CALLS), 0)) shim_want_board();
+  if (__builtin_expect(!shim.board.base && (shim.verify || shim.early_calls >= SHIM_EARLY_CALLS), 0)) shim_look_for_board();
   uint64_t ver0 = shim.board.base ? __atomic_load_n(&shim.board.ver[0], __ATOMIC_ACQUIRE) : 0;
   int len = shim_resolve_read(dirfd, path, q->buf, &q->rel, &dir);
   if (len == SHIM_OUTSIDE) {

@@ -240,6 +240,7 @@ void shim_fork_child(void) {
   __atomic_store_n(&forks, 0, __ATOMIC_SEQ_CST); /* the only thread: nothing is being opened */
   if (fork_canary) *fork_canary = 1;
   shim_forked();
+  shim_watch_forked();
 }
 
 /* The descriptor's real path may differ from the one that was named (a link that appeared meanwhile): then it is bumped too. */

@@ -13,7 +13,7 @@
 struct shim_state shim HOT_BSS;
 /* Copies of what the environment said, which programs may overwrite. Room for all at their longest; only what is used is touched. */
 static char text[5 * (VR_ROOT_PATH_MAX + 32) + 2 * (SHIM_LIBRARY_MAX + 32)] __attribute__((section(".bss.1text")));
-static uint32_t text_used;
+static uint32_t text_used HOT_BSS;
 
 struct settings {
   char *off, *root, *run, *preload, *verify, *verify_log, *trace, *sync, *need, *fault, *fault_log; /* whole entries, "NAME=value"; NULL: not set */

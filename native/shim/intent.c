@@ -1,6 +1,7 @@
 /* Which slots a change touches: those of the *real* paths (docs/PROTOCOL.md section 4). A parent that this process has seen to be
  * real at the present ver[0] is used lexically; any other is opened with O_PATH and asked for its name in /proc/self/fd. Raw
  * system calls, no allocation, one path buffer on the stack. */
+#include <linux/openat2.h>
 #include "writer.h"
 
 #define CACHE_WORDS 512
@@ -97,6 +98,49 @@ static int hopeless(long failure) {
          failure == -EBADF || failure == -EFAULT;
 }
 
+/* Appends the first `at` bytes of path without empty parts and "."; -1: a ".." among them, or too long. */
+static int append_plain(char *buf, int n, const char *path, size_t at) {
+  for (size_t i = 0; i < at;) {
+    size_t part = 0;
+    while (i + part < at && path[i + part] != '/') part++;
+    if (part == 2 && path[i] == '.' && path[i + 1] == '.') return -1;
+    if (part > 1 || (part == 1 && path[i] != '.')) {
+      if ((size_t)n + part + 2 > SHIM_PATH_MAX) return -1;
+      buf[n++] = '/';
+      memcpy(buf + n, path + i, part);
+      n += (int)part;
+    }
+    i += part + 1;
+  }
+  buf[n] = 0;
+  return n;
+}
+
+/* The same as real_of for the directory that the first `at` bytes of path name, when the kernel finds no link in them: then the text is the real
+ * path, and /proc, whose first use costs a short process more than all the rest of this, is not asked. SHIM_ODD: not so. */
+static int plain_directory(int dirfd, const char *path, size_t at, char *buf, long *failure) {
+  int n = 0, absolute = path[0] == '/';
+  if ((!absolute && dirfd != AT_FDCWD) || at >= SHIM_PATH_MAX) return SHIM_ODD;
+  if (at) {
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+    memcpy(buf, path, at);
+    buf[at] = 0;
+    int fd = (int)raw4(SYS_openat2, dirfd, (long)buf, (long)&how, sizeof how);
+    if (fd < 0) {
+      if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES) *failure = fd;
+      return SHIM_ODD;
+    }
+    raw_close(fd);
+  }
+  if (!absolute) {
+    n = (int)raw_getcwd(buf, SHIM_PATH_MAX); /* with its zero */
+    if (n <= 1 || buf[0] != '/') return SHIM_ODD;
+    n = n == 2 ? 0 : n - 1;
+  }
+  n = append_plain(buf, n, path, at);
+  return n < 0 ? SHIM_ODD : n == 0 ? 1 : n;
+}
+
 /* The absolute real path of what path names, a final link not followed: its length, SHIM_ODD (unknown), or SHIM_OUTSIDE when it is
  * longer than memory knows or the real call will fail for want of the parent. */
 static int real_name(int dirfd, const char *path, size_t at, size_t len, char *buf) {
@@ -106,13 +150,16 @@ static int real_name(int dirfd, const char *path, size_t at, size_t len, char *b
     n = real_of(dirfd, path, 0, buf, &failure);
     return n == SHIM_ODD && failure && hopeless(failure) ? SHIM_OUTSIDE : n;
   }
-  if (at == 0) {
-    failure = n = (int)readlink_fd(dirfd, buf);
-    if (n <= 0 || buf[0] != '/') n = SHIM_ODD;
-  } else {
-    memcpy(buf, path, at);
-    buf[at] = 0;
-    n = real_of(dirfd, buf, O_DIRECTORY, buf, &failure);
+  n = plain_directory(dirfd, path, at, buf, &failure);
+  if (n == SHIM_ODD && !failure) {
+    if (at == 0) {
+      failure = n = (int)readlink_fd(dirfd, buf);
+      if (n <= 0 || buf[0] != '/') n = SHIM_ODD;
+    } else {
+      memcpy(buf, path, at);
+      buf[at] = 0;
+      n = real_of(dirfd, buf, O_DIRECTORY, buf, &failure);
+    }
   }
   if (n == SHIM_ODD) return failure < 0 && hopeless(failure) ? SHIM_OUTSIDE : SHIM_ODD;
   if (n == 1) n = 0; /* "/" */

@@ -18,9 +18,11 @@
 #define MOUNT_SYNC 16
 #define MAPPED_MAX 32 /* VDirs that one process may see in its life; after that it stays native */
 
-static struct shim_mapped mapped[MAPPED_MAX];
+static struct shim_mapped mapped[MAPPED_MAX] __attribute__((section(".bss.2mapped"))); /* behind the texts of init.c */
 static unsigned mapped_count HOT_BSS;
 static int busy HOT_BSS;            /* one thread maps; the others go on natively */
+static uint64_t bad_board HOT_BSS;  /* id of one that is not usable: not mapped again and again */
+static uint64_t board_retry_at HOT_BSS;
 static uint64_t retry_at HOT_BSS;   /* coarse clock before which no VDir is looked for again */
 
 uint64_t shim_now(void) {
@@ -94,7 +96,12 @@ static int map_board(uint64_t id) {
   struct vr_board fresh = {0};
   void *p = map_file("/dev/shm/vrift_board_", id, 1, NULL, VR_BOARD_SIZE, &size);
   if (!p) return 0;
-  if (vr_board_attach(&fresh, p, size) || fresh.header->board_id != id || vr_gone(&fresh.dyn->superseded)) {
+  if (vr_board_attach(&fresh, p, size)) { /* another version's, or damaged: it will not become better */
+    __atomic_store_n(&bad_board, id, __ATOMIC_RELAXED);
+    unmap(p, size);
+    return 0;
+  }
+  if (fresh.header->board_id != id || vr_gone(&fresh.dyn->superseded)) {
     unmap(p, size);
     return 0;
   }
@@ -118,15 +125,26 @@ static int board_usable(void) {
 int shim_want_board(void) {
   if (board_usable()) return 1;
   uint64_t vdir_id, board_id = 0;
-  int named = !shim.board.base && shim_vouched(&vdir_id, &board_id);
+  uint64_t bad = __atomic_load_n(&bad_board, __ATOMIC_RELAXED);
+  int named = !shim.board.base && shim_vouched(&vdir_id, &board_id) && board_id != bad;
   if (!shim_active() || (!named && !read_map(&vdir_id, &board_id))) return 0;
   if (shim.board.base && shim.board.header->board_id == board_id) return 0; /* superseded, and no successor yet */
+  if (board_id == bad) return 0;
   if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) return board_usable();
   int saved = errno, ok = board_usable() || map_board(board_id);
   if (!ok && named && read_map(&vdir_id, &board_id)) ok = map_board(board_id);
   __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
   errno = saved;
   return ok;
+}
+
+int shim_look_for_board(void) {
+  if (!__atomic_load_n(&shim.board.base, __ATOMIC_ACQUIRE)) {
+    uint64_t now = shim_now();
+    if (now < __atomic_load_n(&board_retry_at, __ATOMIC_RELAXED)) return 0;
+    __atomic_store_n(&board_retry_at, now + SHIM_RETRY_BOARD_NS, __ATOMIC_RELAXED);
+  }
+  return shim_want_board();
 }
 
 static uint64_t ns_inode(const char *path) {

@@ -247,15 +247,3 @@ int hook_setfsgid(gid_t gid) {
   return old;
 }
 ALIASES_setfsgid
-
-/* --- watchers. One that watches the project must see writes where and when they happen natively: no staging while it lives. --- */
-int hook_inotify_add_watch(int fd, const char *path, uint32_t mask) {
-  static uint32_t told;
-  char rel[SHIM_PATH_MAX];
-  long r = raw3(SYS_inotify_add_watch, fd, (long)path, mask);
-  if (r < 0 || !recording() || __atomic_load_n(&told, __ATOMIC_RELAXED)) return (int)raw_libc(r);
-  if (shim_want_board() && shim_real_rel(AT_FDCWD, path, rel) >= 0 && !__atomic_exchange_n(&told, 1, __ATOMIC_SEQ_CST))
-    __atomic_fetch_add(&shim.board.dyn->no_stage, 1, __ATOMIC_SEQ_CST);
-  return (int)r;
-}
-ALIASES_inotify_add_watch

@@ -12,6 +12,8 @@
 #define SHIM_PATH_MAX 4096
 /* What nearly every process touches lies together, so that a short one pays for one page: sorted to the front of .bss by its name. */
 #define HOT_BSS __attribute__((section(".bss.0hot")))
+/* Larger, and mostly only their beginning is touched: directly behind. */
+#define NEAR_BSS __attribute__((section(".bss.0near")))
 
 #define SHIM_LIBRARY_MAX 1024 /* bytes of our own file's name */
 
@@ -44,6 +46,7 @@ HIDDEN void shim_forked(void);
 
 /* map.c: maps what is missing. Cheap when mapped; remaps when superseded. 1: that part is mapped. */
 HIDDEN int shim_want_board(void);
+HIDDEN int shim_look_for_board(void); /* the same for one that only asks: seldom, while there is none */
 HIDDEN int shim_want_vdir(void);
 HIDDEN uint64_t shim_now(void);
 /* Credentials, namespaces or root changed: this process asks the kernel from now on. */

@@ -42,13 +42,17 @@ static uint32_t program_class HOT_BSS; /* 0 not asked, 1 staged, 2 never staged,
 static uint32_t program(void) {
   uint32_t known = __atomic_load_n(&program_class, __ATOMIC_RELAXED);
   if (known) return known;
+  const char *called = program_invocation_short_name ? program_invocation_short_name : "";
+  if (*called == '-') called++; /* a login shell */
+  if (is_one_of(called, COMPILERS)) { /* no need to ask /proc, whose first use is dear in a short process */
+    __atomic_store_n(&program_class, 3, __ATOMIC_RELAXED);
+    return 3;
+  }
   char path[512];
   long n = vr_readlinkat(AT_FDCWD, "/proc/self/exe", path, sizeof path - 1);
   path[n > 0 ? n : 0] = 0;
   const char *exe = strrchr(path, '/');
   exe = exe ? exe + 1 : path;
-  const char *called = program_invocation_short_name ? program_invocation_short_name : "";
-  if (*called == '-') called++; /* a login shell */
   if (n <= 0 || is_one_of(exe, SHELLS) || is_one_of(called, SHELLS) || begins(exe, "zsh-") || begins(exe, "bash-")) known = 2;
   else known = is_one_of(exe, COMPILERS) ? 3 : 1;
   __atomic_store_n(&program_class, known, __ATOMIC_RELAXED);

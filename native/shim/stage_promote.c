@@ -91,18 +91,11 @@ static void promote_index(uint32_t index) {
     shim_count(VR_STAT_PROMOTED);
 }
 
-#define BOARD_RETRY_NS 10000000u /* between looks for a board while there is none: each is a system call */
 
 /* The end of the scan, 0 while nobody has anything staged. */
 static uint32_t scan_end(void) {
-  static uint64_t look_at;
   if (shim.ready != 1) return 0;
-  if (!shim.board.base) {
-    uint64_t now = shim_now();
-    if (now < __atomic_load_n(&look_at, __ATOMIC_RELAXED)) return 0;
-    __atomic_store_n(&look_at, now + BOARD_RETRY_NS, __ATOMIC_RELAXED);
-  }
-  if (!shim_want_board() || !__atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_SEQ_CST)) return 0;
+  if (!shim_look_for_board() || !__atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_SEQ_CST)) return 0;
   return vr_high(__atomic_load_n(&shim.board.dyn->staged_high, __ATOMIC_SEQ_CST), VR_BOARD_STAGED);
 }
 static int is_live(uint32_t index) {

@@ -5,6 +5,8 @@
 #include "staging.h"
 #include "vr_fault.h"
 
+#define CLAIM_SPREAD 32 /* records are claimed from one of the first so many upward: all up to the highest ever used are looked through at each open */
+
 struct stage_slot stage_slots[STAGE_SLOTS];
 uint32_t stage_used HOT_BSS, stage_high HOT_BSS;
 
@@ -129,7 +131,7 @@ static void fill(struct vr_staged *r, const struct stage_target *t, uint64_t ino
 static int publish(struct stage_slot *slot, const struct stage_target *t, uint64_t ino, uint64_t stamp, uint32_t number) {
   struct vr_board *b = &shim.board;
   uint32_t state;
-  int at = vr_staged_claim(b, (uint32_t)tid() % VR_BOARD_STAGED, &state);
+  int at = vr_staged_claim(b, (uint32_t)tid() % CLAIM_SPREAD, &state);
   if (at < 0) return 0;
   fill(&b->staged[at], t, ino, stamp, number);
   struct vr_intent in;

@@ -36,6 +36,7 @@ HIDDEN uint32_t shim_fork_mark(void);               /* read before an open for w
 HIDDEN void shim_fork_begin(void);                  /* around everything that makes a child or replaces the program */
 HIDDEN void shim_fork_end(void);
 HIDDEN void shim_fork_child(void);                  /* first thing in a child that is a process of its own */
+HIDDEN void shim_watch_forked(void);                 /* the same, for what watches the project (watchers.c) */
 HIDDEN void shim_fd_escape_inherited(void);         /* those without FD_CLOEXEC */
 HIDDEN void shim_fd_opened_write_at(int fd, int token, uint32_t mark);
 HIDDEN void shim_close_range(unsigned first, unsigned last, int (*real)(int)); /* the tracked ones in a range */

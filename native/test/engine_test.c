@@ -249,6 +249,30 @@ static void dead_owner(void) {
   CHECK(vr_owner_dead((uint32_t)getpid(), 0) == 1, "started after the record");
 }
 
+/* A program that watches the project keeps others from staging while it lives, killed or not; a reason of another kind stays. */
+static void watcher_ends(void) {
+  struct vr_board *b = vr_engine_board(engine);
+  struct timespec t;
+  b->dyn->no_stage += 1 << 16;
+  pid_t pid = fork();
+  if (!pid) {
+    pause();
+    _exit(0);
+  }
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  uint64_t ticks = (uint64_t)t.tv_sec * 100 + (uint64_t)t.tv_nsec / 10000000 + 1;
+  b->watchers[0] = ticks << 32 | VR_BOARD_WATCHER_COUNTED | (uint32_t)pid;
+  b->watchers[1] = ticks << 32 | (uint32_t)pid; /* killed before it was counted */
+  b->dyn->no_stage++;
+  nap(600), turn();
+  CHECK(b->watchers[0] && b->dyn->no_stage == (1 << 16) + 1, "a living watcher was forgotten");
+  kill(pid, SIGKILL);
+  waitpid(pid, NULL, 0);
+  nap(600), turn();
+  CHECK(!b->watchers[0] && !b->watchers[1] && b->dyn->no_stage == 1 << 16, "a dead watcher still counts");
+  b->dyn->no_stage = 0;
+}
+
 static void growth(void) {
   uint64_t generation = rep.generation;
   mkdir(at("many"), 0755);
@@ -317,6 +341,7 @@ int main(void) {
   unseen_changes(getenv("SEED") ? (unsigned)atoi(getenv("SEED")) : (unsigned)time(NULL));
   recorded();
   dead_owner();
+  watcher_ends();
   growth();
   corruption();
   adoption();

@@ -23,6 +23,7 @@ static uint64_t counts[64];
 int shim_want_vdir(void) { return 0; }
 uint64_t shim_now(void) { return 1; }
 int shim_want_board(void) { return shim.board.base != NULL; }
+int shim_look_for_board(void) { return shim.board.base != NULL; }
 int shim_need_unsatisfied(void) { return 0; }
 int shim_in_vfork_child(void) { return 0; }
 void shim_count(uint32_t reason) { counts[reason]++; }

@@ -19,6 +19,7 @@ int shim_want_vdir(void) { return 0; }
 int shim_need_unsatisfied(void) { return unsatisfied; }
 void shim_count(uint32_t reason) { (void)reason; }
 void shim_forked(void) { shim.pid = getpid(); }
+void shim_watch_forked(void) {}
 void shim_stage_promote_fd(int fd) {
   __atomic_fetch_add(&staged_promoted, 1, __ATOMIC_RELAXED);
   shim_fd_unstaged(fd);

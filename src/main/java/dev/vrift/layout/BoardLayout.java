@@ -11,13 +11,14 @@ package dev.vrift.layout;
  *   139264  records[8192]                  524288
  *   663552  staged[1024]                   1048576
  *  1712128  classify[64]                   512, zero padded to 4096
+ *  1716224  watchers[64]                   512, zero padded to 4096
  * </pre>
  */
 public final class BoardLayout {
   private BoardLayout() {}
 
   public static final int MAGIC = 0x56524244;
-  public static final int VERSION = 2;
+  public static final int VERSION = 3;
   public static final int DYN_OFFSET = 4096;
   public static final int VER_OFFSET = 8192;
   public static final int RECORDS_OFFSET = VER_OFFSET + VDirLayout.SLOTS * 8;
@@ -26,6 +27,11 @@ public final class BoardLayout {
   public static final int STAGED = 1024;
   public static final int CLASSIFY_OFFSET = STAGED_OFFSET + STAGED * 1024;
   public static final int CLASSIFY = 64;
+  public static final int WATCHERS_OFFSET = CLASSIFY_OFFSET + 4096;
+  /** Processes that watch the project: pid | WATCHER_COUNTED | CLOCK_BOOTTIME in 10 ms, above bit 32. 0: free. */
+  public static final int WATCHERS = 64;
+  /** The process is in {@code no_stage}: the daemon takes it out again when it has ended. */
+  public static final int WATCHER_COUNTED = 0x80000000;
   /** One huge page; what is left over is zero. */
   public static final int SIZE = 2 << 20;
   /** The step of {@code ver}: odd, far from any sum of few powers of two, so that no single flipped bit undoes bumps. */

@@ -24,7 +24,7 @@ final class ApplyLoop {
   /** Longest pause between turns while serving, ms: well below the lease. */
   private static final int SERVING_MS = 20;
   /** The same while clients wait for drains or something changes, and {@link #CALM_MS} longer. */
-  private static final int HURRY_MS = 2;
+  private static final int HURRY_MS = 4;
   private static final int CALM_MS = 100;
   /** {@link #GATHER_MS} with nobody to serve. */
   private static final int IDLE_GATHER_MS = 50;
@@ -35,6 +35,8 @@ final class ApplyLoop {
   private static final int ASK_SECONDS = 20;
   /** Batches of changes handed over at the end; the rest is found by the next daemon's scan. */
   private static final int REST_TURNS = 32;
+  /** Between two batches of changes, ms: what is written again and again in a build is then told once. */
+  private static final int HAND_OVER_MS = 200;
   private static final long STACK_BYTES = 512 * 1024;
 
   /** Work for the apply thread; gets the engine's handle. */
@@ -52,6 +54,8 @@ final class ApplyLoop {
   private volatile Persistence persistence;
   private long rebuildsSeen;
   private long lastBusy;
+  private long lastHandOver;
+  private boolean moreChanges;
 
   ApplyLoop(long engine, Sessions sessions) {
     this.engine = engine;
@@ -63,23 +67,26 @@ final class ApplyLoop {
     thread.start();
   }
 
-  /** From now on what changed is handed over once a turn. Any thread. */
+  /** From now on what changed is handed over every {@link #HAND_OVER_MS}. Any thread. */
   void attach(Persistence to) {
     persistence = to;
   }
 
-  /** Apply thread; or, when it has ended, the one that ended it. */
+  /** Apply thread. A batch each turn would cost a build more than the turn itself; a full one is followed at once. */
   private void handOver() {
     Persistence p = persistence;
-    if (p != null) {
-      p.collect(engine);
+    long now = Processes.monotonicMs();
+    if (p != null && (moreChanges || now - lastHandOver >= HAND_OVER_MS)) {
+      moreChanges = p.collect(engine);
+      lastHandOver = now;
     }
   }
 
   /** What is left, as far as it is taken, after {@link #stop}. */
   void handOverRest() {
-    for (int i = 0; i < REST_TURNS; i++) {
-      handOver();
+    Persistence p = persistence;
+    for (int i = 0; p != null && i < REST_TURNS; i++) {
+      p.collect(engine);
     }
   }
 

@@ -99,11 +99,14 @@ public final class Persistence implements AutoCloseable {
     return p;
   }
 
-  /** Apply thread, once a turn: takes at most {@link #CHANGES_BYTES} of changes. Until the store is open they stay with the engine. */
-  public void collect(long engine) {
-    if (ready()) {
-      accept(Engine.changes(engine, changes, CHANGES_BYTES));
+  /** Apply thread: takes at most {@link #CHANGES_BYTES} of changes. Until the store is open they stay with the engine. True: there may be more. */
+  public boolean collect(long engine) {
+    if (!ready()) {
+      return false;
     }
+    int n = Engine.changes(engine, changes, CHANGES_BYTES);
+    accept(n);
+    return n > CHANGES_BYTES / 4;
   }
 
   private boolean ready() {
