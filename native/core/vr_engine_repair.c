@@ -109,8 +109,10 @@ static int index_anew(struct vr_engine *e) {
     __atomic_store_n(&k->seq, k->seq + 1, __ATOMIC_RELEASE);
   }
   VR_FAULT(index_emptied);
-  for (uint32_t n = 0; n < e->st->node_count; n++)
+  for (uint32_t n = 0; n < e->st->node_count; n++) {
+    VR_FAULT(index_refilling);
     if (vr_put_bucket(e, e->nodes[n].hash, e->nodes[n].off, 0) < 0) return 0;
+  }
   VR_IN_ORDER();
   e->st->indexing = 0;
   return 1;

@@ -80,7 +80,8 @@ static void provoke(void) {
 static int killed_at(const char *point) {
   char arm[80];
   int growth = !strncmp(point, "state_", 6) ? strcmp(point, "state_open") : !strncmp(point, "vdir_grow", 9) || !strcmp(point, "tables_emptied");
-  int adoption = !strncmp(point, "adopt_", 6) || !strcmp(point, "journal_replayed") || !strcmp(point, "index_emptied");
+  int index = !strcmp(point, "index_emptied") || !strcmp(point, "index_refilling");
+  int adoption = !strncmp(point, "adopt_", 6) || !strcmp(point, "journal_replayed") || index;
   snprintf(arm, sizeof arm, "%s:kill", point);
   if (growth || !strcmp(point, "map_named")) { /* a tree that is too large for the first files */
     plant(9000);
@@ -89,9 +90,9 @@ static int killed_at(const char *point) {
     for (int64_t until = now_ms() + 20000; daemon_lives() && now_ms() < until;) pause_ms(2);
   } else if (adoption) {
     plant(60);
-    begin_daemon(!strcmp(point, "index_emptied") ? "bucket_open:kill:40" : "", 0);
-    if (strcmp(point, "index_emptied")) settle();
-    for (int64_t until = now_ms() + 5000; !strcmp(point, "index_emptied") && daemon_lives() && now_ms() < until;) pause_ms(2);
+    begin_daemon(index ? "bucket_open:kill:40" : "", 0);
+    if (!index) settle();
+    for (int64_t until = now_ms() + 5000; index && daemon_lives() && now_ms() < until;) pause_ms(2);
     kill_daemon();
     provoke();
     begin_daemon(arm, 1);
@@ -130,6 +131,34 @@ static void every_point(void) {
   /* Not: before the first VDir has a state (state_creating, state_linking), and where damage is known. */
   CHECK(all >= engine_points() - 4, "only %d of %d were gone on with", all, engine_points());
   printf("points: %d, gone on with after %d, %lld ms\n", engine_points(), all, (long long)(now_ms() - begun));
+}
+
+/* While the index is made anew names are missing in it, and the dead one's lease still runs: nobody may take them for absent. */
+static void asked_while_the_index_is_made(void) {
+  char p[64];
+  plant(60);
+  begin_daemon("", 0);
+  settle();
+  arm_daemon("bucket_open:kill");
+  put("d0/one-more", "x"); /* no edge: nobody was told */
+  for (int64_t until = now_ms() + 5000; daemon_lives() && now_ms() < until;) pause_ms(1);
+  CHECK(!daemon_lives(), "it lives");
+  fflush(NULL);
+  pid_t asker = fork();
+  if (asker == 0) {
+    for (int64_t until = now_ms() + 130; now_ms() < until && !wrong;)
+      for (int i = 0; i < 60; i++) snprintf(p, sizeof p, "plain%d/n%d", i % 4, i), ask(p);
+    _exit(wrong != 0);
+  }
+  begin_daemon("index_refilling:delay=90:20", 1);
+  int status = 0;
+  waitpid(asker, &status, 0);
+  CHECK(told.adopted && WIFEXITED(status) && WEXITSTATUS(status) == 0, "a name was taken for absent (%d)", status);
+  edge();
+  settle();
+  ask_all();
+  CHECK(wrong == 0 && known > 60, "%d wrong, %d known", wrong, known);
+  end_project();
 }
 
 /* ---- what is not its own or damaged */
@@ -211,6 +240,7 @@ int main(void) {
   refused("the drain numbers contradict each other", drain_word);
   refused("the VDir's header is another", vdir_header);
   refused("its writer lives", living_writer);
+  asked_while_the_index_is_made();
   every_point();
   random_rounds(rounds);
   end_bed();
