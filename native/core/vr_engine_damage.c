@@ -34,6 +34,17 @@ int vr_bucket_sound(const struct vr_engine *e, uint64_t number) {
   return !(k->seq & 1) && k->checksum == vr_hash32(&k->tag, sizeof k->tag + sizeof k->off, number);
 }
 
+int vr_copy_sound(const uint8_t *at, uint64_t size, uint64_t hash, uint8_t *to, size_t room) {
+  if (sizeof(struct vr_entry) > size) return 0;
+  const struct vr_entry *x = (const struct vr_entry *)(const void *)at;
+  uint64_t len = sizeof *x + x->path_len + x->target_len;
+  if (len > size || len > room) return 0;
+  memcpy(to, at, len);
+  x = (const struct vr_entry *)(const void *)to;
+  return len == sizeof *x + x->path_len + x->target_len && !(x->seq & 1) && x->path_hash == hash &&
+         x->checksum == vr_hash32(to + 8, len - 8, (uint32_t)hash);
+}
+
 static int sound_at(const uint8_t *entries, uint64_t size, uint64_t at, uint64_t hash) {
   if (at + sizeof(struct vr_entry) > size) return 0;
   const struct vr_entry *x = (const struct vr_entry *)(const void *)(entries + at);
@@ -283,13 +294,14 @@ static void lose(struct vr_engine *e, uint32_t n) {
 static int carry_over(struct vr_engine *e, const struct old *o) {
   uint32_t lost = 0;
   char rel[VR_REL_MAX];
+  union { struct vr_entry fixed; uint8_t bytes[sizeof(struct vr_entry) + VR_REL_MAX + VR_TARGET_MAX]; } good;
   if (!e->st->node_count) return -1;
   for (uint32_t n = 0; n < e->st->node_count; n++) {
     struct vr_node *d = &e->nodes[n];
     if (d->flags & N_LOST) continue;
     uint64_t at = (uint64_t)d->off * 16;
-    if (sound_at(o->v.entries, o->v.entries_size, at, d->hash)) {
-      const struct vr_entry *x = (const struct vr_entry *)(const void *)(o->v.entries + at);
+    if (at < o->v.entries_size && vr_copy_sound(o->v.entries + at, o->v.entries_size - at, d->hash, good.bytes, sizeof good)) {
+      const struct vr_entry *x = &good.fixed;
       if (vr_hash64(x + 1, x->path_len, e->vdir.seed) != d->hash) return -1;
       put_new(e, n, x, NULL, x->path_len);
       continue;

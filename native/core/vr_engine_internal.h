@@ -171,6 +171,8 @@ int vr_guard(struct vr_engine *e);                       /* headers and flags, e
 uint32_t vr_guard_record(struct vr_engine *e, struct vr_record *r); /* its state; a flipped bit in the word is put right */
 int vr_bucket_sound(const struct vr_engine *e, uint64_t number);
 int vr_entry_sound(struct vr_engine *e, uint32_t n);
+/* Copies the entry at `at`, of which `size` bytes are there, to `to`; the copy is looked at. 1: it is good and that of this hash. */
+int vr_copy_sound(const uint8_t *at, uint64_t size, uint64_t hash, uint8_t *to, size_t room);
 uint64_t vr_patrol(struct vr_engine *e, uint32_t steps); /* damage found by looking at the next so many buckets and entries */
 int vr_path_sane(const char *rel, uint32_t len);         /* no empty, "." or ".." part, no zero */
 

@@ -74,10 +74,13 @@ static int finish_writing(struct vr_engine *e) {
   uint32_t n = e->st->writing - 1;
   if (n >= e->st->node_count) return 0;
   const struct vr_entry *x = (const struct vr_entry *)(const void *)(e->vdir.entries + (uint64_t)e->nodes[n].off * 16);
-  if (x->path_len >= VR_REL_MAX || (uint64_t)e->nodes[n].off * 16 + sizeof *x + x->path_len > e->vdir.entries_size) return 0;
-  if (vr_hash64(x + 1, x->path_len, e->vdir.seed) != e->nodes[n].hash) return 0;
+  char path[VR_REL_MAX];
+  uint32_t len = x->path_len;
+  if (len >= VR_REL_MAX || (uint64_t)e->nodes[n].off * 16 + sizeof *x + len > e->vdir.entries_size) return 0;
+  memcpy(path, x + 1, len);
+  if (vr_hash64(path, len, e->vdir.seed) != e->nodes[n].hash) return 0;
   e->nodes[n].flags &= (uint16_t)~(N_CLEAN | N_GONE);
-  if (!vr_entry_sound(e, n)) vr_reset_entry(e, n, (const char *)(x + 1), x->path_len);
+  if (!vr_entry_sound(e, n)) vr_reset_entry(e, n, path, len);
   vr_put_state(e, n, VR_ENTRY_CLEAN | VR_ENTRY_GONE | VR_ENTRY_COMPLETE | VR_ENTRY_SEARCHABLE, 0);
   e->st->writing = 0;
   VR_IN_ORDER();

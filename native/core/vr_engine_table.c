@@ -16,6 +16,10 @@ struct vr_entry *vr_entry_at(struct vr_engine *e, uint32_t off) {
   return at + FIXED + x->path_len + x->target_len <= e->vdir.entries_size ? x : NULL;
 }
 
+/* An entry as it is, or is to be, in our own memory. What is sealed is the checksum of this, never that of the shared side, where a bit may flip
+ * between the look and the seal: such an entry stays wrong, and is found. */
+union image { struct vr_entry fixed; uint8_t bytes[FIXED + VR_REL_MAX + VR_TARGET_MAX]; };
+
 static uint32_t entry_sum(const struct vr_entry *x) {
   return vr_hash32((const uint8_t *)x + 8, FIXED - 8 + x->path_len + x->target_len, (uint32_t)x->path_hash);
 }
@@ -72,25 +76,26 @@ uint32_t vr_find(struct vr_engine *e, const char *rel, uint32_t len, uint64_t ha
   return VR_NONE;
 }
 
-/* 0, or -1: the bucket that has room is damaged. marked: a successor is told which one is being written. */
+/* 0, or -1: the bucket that has room is damaged. marked: a successor is told which one is being written. The checksum is that of a copy that was
+ * good: a bit that flips in the bucket meanwhile is never sealed in. */
 int vr_put_bucket(struct vr_engine *e, uint64_t hash, uint32_t off, int marked) {
   uint64_t mask = e->vdir.buckets - 1;
   uint64_t b = vr_bucket_of(hash, e->vdir.buckets);
   for (uint64_t tries = 0; tries <= mask; tries++, b = (b + 1) & mask) {
-    struct vr_bucket *k = (struct vr_bucket *)(void *)(e->base + VR_INDEX_OFFSET + b * 64);
+    struct vr_bucket *k = (struct vr_bucket *)(void *)(e->base + VR_INDEX_OFFSET + b * 64), copy = *k;
     for (int i = 0; i < (int)VR_BUCKET_ENTRIES; i++) {
-      if (k->off[i]) continue;
-      if (!vr_bucket_sound(e, b)) return -1;
+      if (copy.off[i]) continue;
+      if ((copy.seq & 1) || copy.checksum != vr_hash32(&copy.tag, sizeof copy.tag + sizeof copy.off, b)) return -1;
+      copy.tag[i] = (uint32_t)hash, copy.off[i] = off + 1;
       if (marked) e->st->indexing = b + 1;
       VR_IN_ORDER();
-      uint32_t seq = k->seq;
-      __atomic_store_n(&k->seq, seq + 1, __ATOMIC_RELAXED);
+      __atomic_store_n(&k->seq, copy.seq + 1, __ATOMIC_RELAXED);
       __atomic_thread_fence(__ATOMIC_RELEASE);
-      __atomic_store_n(&k->tag[i], (uint32_t)hash, __ATOMIC_RELAXED);
+      __atomic_store_n(&k->tag[i], copy.tag[i], __ATOMIC_RELAXED);
       VR_FAULT(bucket_open);
-      __atomic_store_n(&k->off[i], off + 1, __ATOMIC_RELAXED);
-      __atomic_store_n(&k->checksum, vr_hash32((uint8_t *)k + 8, 56, b), __ATOMIC_RELAXED);
-      __atomic_store_n(&k->seq, seq + 2, __ATOMIC_RELEASE);
+      __atomic_store_n(&k->off[i], copy.off[i], __ATOMIC_RELAXED);
+      __atomic_store_n(&k->checksum, vr_hash32(&copy.tag, sizeof copy.tag + sizeof copy.off, b), __ATOMIC_RELAXED);
+      __atomic_store_n(&k->seq, copy.seq + 2, __ATOMIC_RELEASE);
       VR_IN_ORDER();
       if (marked) e->st->indexing = 0;
       return 0;
@@ -135,11 +140,13 @@ uint32_t vr_enter(struct vr_engine *e, uint32_t parent, const char *rel, uint32_
   uint32_t off = take_entry(e, len + cap);
   if (off == VR_NONE) return VR_NONE;
   struct vr_entry *x = (struct vr_entry *)(void *)(e->base + e->vdir.header->entries_off + (uint64_t)off * 16);
-  memset(x, 0, FIXED); /* whatever fell into it meanwhile */
-  x->path_hash = hash;
-  x->path_len = (uint16_t)len;
-  memcpy((uint8_t *)x + FIXED, rel, len);
-  x->checksum = entry_sum(x);
+  union image im;
+  memset(&im.fixed, 0, FIXED);
+  im.fixed.path_hash = hash;
+  im.fixed.path_len = (uint16_t)len;
+  memcpy(im.bytes + FIXED, rel, len);
+  im.fixed.checksum = entry_sum(&im.fixed);
+  memcpy(x, im.bytes, FIXED + len); /* over whatever fell into it meanwhile */
   n = e->st->node_count;
   struct vr_node *d = &e->nodes[n];
   *d = (struct vr_node){.hash = hash, .off = off, .parent = parent, .child = VR_NONE, .sibling = VR_NONE, .slot_next = VR_NONE,
@@ -208,19 +215,21 @@ static void note_change(struct vr_engine *e, uint32_t n) {
   if (vr_queue_push(&e->changes, n) == 0) e->nodes[n].flags |= N_CHANGED;
 }
 
-static void begin(struct vr_entry *x) {
-  __atomic_store_n(&x->seq, x->seq + 1, __ATOMIC_RELAXED);
-  __atomic_thread_fence(__ATOMIC_RELEASE);
-}
-static void finish(struct vr_entry *x) {
-  __atomic_store_n(&x->checksum, entry_sum(x), __ATOMIC_RELAXED);
-  __atomic_store_n(&x->seq, x->seq + 1, __ATOMIC_RELEASE);
-}
-/* A damaged entry is never sealed again with a good checksum: it stays wrong until the VDir is rebuilt. */
-static int sound(struct vr_engine *e, struct vr_entry *x, uint32_t n) {
-  if (x && !(x->seq & 1) && x->path_hash == e->nodes[n].hash && x->checksum == entry_sum(x)) return 1;
+/* A copy of a sound entry. A damaged one is never sealed again with a good checksum: it stays wrong until the VDir is rebuilt. */
+static int take(struct vr_engine *e, const struct vr_entry *x, uint32_t n, union image *im) {
+  if (x && vr_copy_sound((const uint8_t *)x, (uint64_t)(e->vdir.entries + e->vdir.entries_size - (const uint8_t *)x), e->nodes[n].hash, im->bytes, sizeof *im))
+    return 1;
   if (!(e->nodes[n].flags & N_LOST)) vr_damaged(e);
   return 0;
+}
+
+static void begin(struct vr_entry *x) {
+  __atomic_store_n(&x->seq, x->seq | 1, __ATOMIC_RELAXED);
+  __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+static void finish(struct vr_entry *x, const union image *im) {
+  __atomic_store_n(&x->checksum, entry_sum(&im->fixed), __ATOMIC_RELAXED);
+  __atomic_store_n(&x->seq, x->seq + 1, __ATOMIC_RELEASE);
 }
 
 static void fill(struct vr_entry *x, const struct statx *st) {
@@ -241,29 +250,34 @@ static void fill(struct vr_entry *x, const struct statx *st) {
 }
 
 void vr_put_entry(struct vr_engine *e, uint32_t n, const struct statx *st, uint32_t state, const char *target, uint32_t target_len) {
-  struct vr_entry *x = vr_entry_at(e, e->nodes[n].off), y;
-  if (!sound(e, x, n)) return;
+  struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
+  union image im;
+  if (!take(e, x, n, &im)) return;
+  struct vr_entry *y = &im.fixed, was = *y;
+  uint8_t *to = im.bytes + FIXED + y->path_len;
   if (!target || target_len > e->nodes[n].target_cap || target_len > VR_TARGET_MAX) target_len = 0, target = NULL;
   if (target) state |= VR_ENTRY_TARGET;
-  memcpy(&y, x, sizeof y);
-  fill(&y, st);
+  fill(y, st);
   uint16_t f = e->nodes[n].flags & (uint16_t)~(N_CLEAN | N_GONE);
   if (state & VR_ENTRY_CLEAN) f |= N_CLEAN;
   if (state & VR_ENTRY_GONE) f |= N_GONE;
   e->st->writing = n + 1;
   VR_IN_ORDER();
   e->nodes[n].flags = f;
-  int same = !memcmp((uint8_t *)&y + offsetof(struct vr_entry, ino), (uint8_t *)x + offsetof(struct vr_entry, ino), sizeof y - offsetof(struct vr_entry, ino)) &&
-             x->target_len == target_len && (!target || !memcmp((uint8_t *)x + FIXED + x->path_len, target, target_len));
+  const size_t facts = offsetof(struct vr_entry, ino);
+  int same = !memcmp((uint8_t *)y + facts, (uint8_t *)&was + facts, FIXED - facts) && was.target_len == target_len && (!target || !memcmp(to, target, target_len));
   /* Most of a slot's entries have not changed: readers keep their cache lines, and the store gets nothing to write. */
-  if (!same || x->state != state) {
+  if (!same || was.state != state) {
+    y->state = state;
+    y->target_len = (uint16_t)target_len;
+    if (target) memcpy(to, target, target_len);
     begin(x);
     x->state = state;
     x->target_len = (uint16_t)target_len;
-    if (target) memcpy((uint8_t *)x + FIXED + x->path_len, target, target_len);
+    if (target) memcpy((uint8_t *)x + FIXED + y->path_len, target, target_len);
     VR_FAULT(entry_open);
-    if (!same) fill(x, st);
-    finish(x);
+    if (!same) memcpy((uint8_t *)x + facts, (uint8_t *)y + facts, FIXED - facts);
+    finish(x, &im);
     if (state & VR_ENTRY_CLEAN) {
       if (!same || !(f & N_KEPT)) note_change(e, n);
       e->nodes[n].flags |= N_KEPT;
@@ -276,6 +290,7 @@ void vr_put_entry(struct vr_engine *e, uint32_t n, const struct statx *st, uint3
 
 void vr_put_state(struct vr_engine *e, uint32_t n, uint32_t clear, uint32_t set) {
   struct vr_entry *x = vr_entry_at(e, e->nodes[n].off);
+  union image im;
   uint16_t f = e->nodes[n].flags;
   if (clear & VR_ENTRY_CLEAN) f &= (uint16_t)~N_CLEAN;
   if (clear & VR_ENTRY_GONE) f &= (uint16_t)~N_GONE;
@@ -286,11 +301,12 @@ void vr_put_state(struct vr_engine *e, uint32_t n, uint32_t clear, uint32_t set)
   e->st->writing = n + 1;
   VR_IN_ORDER();
   e->nodes[n].flags = f;
-  if (!same && sound(e, x, n)) {
+  if (!same && take(e, x, n, &im)) {
+    im.fixed.state = (im.fixed.state & ~clear) | set;
     begin(x);
-    x->state = (x->state & ~clear) | set;
+    x->state = im.fixed.state;
     VR_FAULT(state_open);
-    finish(x);
+    finish(x, &im);
     if ((set & VR_ENTRY_GONE) && (set & VR_ENTRY_CLEAN)) {
       if (e->nodes[n].flags & N_KEPT) note_change(e, n); /* what the store never had need not be taken from it */
       e->nodes[n].flags &= (uint16_t)~N_KEPT;
@@ -300,16 +316,17 @@ void vr_put_state(struct vr_engine *e, uint32_t n, uint32_t clear, uint32_t set)
   e->st->writing = 0;
 }
 
-/* Nothing of half-written facts stays; also where seq is odd. */
+/* Nothing of half-written facts stays; also where seq is odd. path is not in the shared side. */
 void vr_reset_entry(struct vr_engine *e, uint32_t n, const char *path, uint32_t len) {
   struct vr_entry *x = (struct vr_entry *)(void *)(e->base + e->vdir.header->entries_off + (uint64_t)e->nodes[n].off * 16);
-  __atomic_store_n(&x->seq, x->seq | 1, __ATOMIC_RELAXED);
-  __atomic_thread_fence(__ATOMIC_RELEASE);
-  memset((uint8_t *)x + 8, 0, FIXED - 8);
-  x->path_hash = e->nodes[n].hash;
-  x->path_len = (uint16_t)len;
-  if ((const char *)x + FIXED != path) memcpy((uint8_t *)x + FIXED, path, len);
-  finish(x);
+  union image im;
+  memset(&im.fixed, 0, FIXED);
+  im.fixed.path_hash = e->nodes[n].hash;
+  im.fixed.path_len = (uint16_t)len;
+  memcpy(im.bytes + FIXED, path, len);
+  begin(x);
+  memcpy((uint8_t *)x + 8, im.bytes + 8, FIXED - 8 + len);
+  finish(x, &im);
 }
 
 void vr_distrust_node(struct vr_engine *e, uint32_t n) {
