@@ -158,6 +158,47 @@ class UnixServerTest {
   }
 
   @Test
+  void aDescriptorIsTakenOnlyWhereOneIsWanted() throws Exception {
+    RequestHandler counts = new RequestHandler() {
+      @Override
+      public Answer handle(Connection c, Frame request) throws WireException {
+        int fd = request.known() == Opcode.EXPLAIN ? -1 : c.takePassed(); // EXPLAIN leaves it to the server
+        if (fd >= 0) {
+          Processes.close(fd);
+        }
+        return Answer.ok(new Fields().put("passed", fd >= 0 ? 1 : 0));
+      }
+
+      @Override
+      public void closed(Connection c) {
+        closed.incrementAndGet();
+      }
+    };
+    int passed = Processes.eventfd();
+    assertTrue(passed >= 0 && !Processes.isInotify(passed));
+    for (boolean takes : new boolean[] {true, false}) {
+      Path other = temp.resolve("passing-" + takes);
+      UnixServer.open("passing", RunPaths.bytes(other), counts, UnixServer.MAX_CONNECTIONS, takes);
+      long before = descriptors();
+      try (UnixClient c = UnixClient.connect(RunPaths.bytes(other), ANSWER_MS)) {
+        for (int i = 0; i < 50; i++) {
+          assertEquals(takes ? 1 : 0, c.ask(Opcode.PING, new Fields(), ANSWER_MS, passed).fields().number("passed", -1));
+          assertEquals(0, c.ask(Opcode.PING, ANSWER_MS).fields().number("passed", -1), "it came with the request before");
+          c.ask(Opcode.EXPLAIN, new Fields(), ANSWER_MS, passed);
+        }
+        assertTrue(descriptors() < before + 20, "what was passed is left open");
+      }
+    }
+    Processes.close(passed);
+  }
+
+  private static long descriptors() throws Exception {
+    try (var all = Files.list(Path.of("/proc/self/fd"))) {
+      return all.count();
+    }
+  }
+
+  @Test
   void oneProcessHasItsShareOnly() throws Exception {
     Path other = temp.resolve("t");
     UnixServer.open("share", RunPaths.bytes(other), handler(), 32, false);
