@@ -78,7 +78,7 @@ struct vr_engine {
   uint64_t old_id;
   int vdir_fd, board_fd; /* -1: none */
   uint64_t entry_count, entries_used; /* what dyn says of them is for reports: a flipped bit there must not lead us astray */
-  int root_fd, inotify, mounts;
+  int root_fd, inotify, mounts, mounts_told;
   uint64_t root_dev, root_ino, mnt_id, magic, mounts_hash, generation, native_why;
   uint32_t noatime, nodiratime, delayed; /* delayed: st_blocks moves at write-back. 1 ext4, 2 others */
   int published, board_new;
@@ -110,7 +110,8 @@ struct vr_engine {
   uint16_t dirty_slots[VR_SLOTS]; /* the numbers of those, ascending */
   uint32_t dirty_count;
   uint32_t clean_from;     /* the slot where the next turn goes on cleaning */
-  uint32_t want_seen, corrupt_seen, overflow;
+  uint32_t want_seen, want_turn_seen, corrupt_seen, overflow;
+  int drained;             /* the last turn emptied the queue and applied all of it */
   int g_again;             /* ver[0] was bumped by ourselves: another turn at once */
   uint64_t reap_due, watchers_due, root_due, now; /* now: CLOCK_MONOTONIC_COARSE ns at the turn's start */
   struct vr_report rep;
