@@ -98,6 +98,7 @@ public final class BoardLayout {
           .u32("stage_pool", "bit n: the empty directory free_<n> lies in the staging area; only a hint")
           .u32("bell", "1: the daemon sleeps here (a futex) and gets up for whoever waits for a drain or a turn; only a hint")
           .u32("want_turn", "count of answers that had to wait for a turn: a slot or G was dirty, or an entry not verified")
+          .u32("rolled_back", "staged files of dead writers that were taken away, since the board was made")
           .padTo(64)
           .array("stats", 8, STATS, "counters by StatReason")
           .padTo(4096)
