@@ -14,15 +14,17 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REPOSITORY = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(REPOSITORY, "scripts", "oracle"))
 import builds_c  # noqa: E402
+import builds_tools  # noqa: E402
 import oracle  # noqa: E402
 
 VRIFT = oracle.vrift_command()
 ENV = oracle.clean_environment("/nonexistent")
 
 
-def output(command, cwd, under):
+def output(command, cwd, under, preload=None):
     prefix = [VRIFT, "run", "--"] if under else []
-    done = subprocess.run(prefix + command, cwd=cwd, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    env = dict(ENV, LD_PRELOAD=preload) if preload and not under else ENV
+    done = subprocess.run(prefix + command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit("bench: %s exited %d: %s" % (command, done.returncode, done.stderr[-400:]))
     return done.stdout
@@ -83,12 +85,16 @@ def bench_processes(base, tools, sizes, quick):
     files = sizes[-1]
     root = "%s/tree%d" % (base, files)
 
-    def measure(under):
-        return {"exec /bin/true": float(output([tools + "/spawn", count, "/bin/true"], root, under)),
-                "20 questions": float(output([tools + "/spawn", count, tools + "/few", root, str(files), "20"], root, under)),
-                "500 questions": float(output([tools + "/spawn", count, tools + "/few", root, str(files), "500"], root, under))}
+    def measure(under, preload=None):
+        few = [tools + "/spawn", count, tools + "/few", root, str(files)]
+        return {"exec /bin/true": float(output([tools + "/spawn", count, "/bin/true"], root, under, preload)),
+                "20 questions": float(output(few + ["20"], root, under, preload)),
+                "500 questions": float(output(few + ["500"], root, under, preload))}
     result["%d files" % files] = in_turn(3 if quick else 7, measure)
     table("fresh processes, %d files" % files, result["%d files" % files], "us per process")
+    empty = "%d files, against a preloaded library without anything in it" % files
+    result[empty] = in_turn(3 if quick else 7, lambda under: measure(under, tools + "/empty.so"))
+    table("the same against an empty preload", result[empty], "us per process")
     return result
 
 
@@ -118,6 +124,11 @@ def bench_builds(base, tools, sizes, quick):
     if not builds_c.prepare_configure(conf, ENV) and not subprocess.run("autoconf", cwd=conf, shell=True, env=ENV).returncode:
         serve(conf)
         rows.update(in_turn(rounds, lambda u: {"./configure": timed("./configure >/dev/null", conf, u)}))
+    cargo = base + "/cargo"
+    os.makedirs(cargo)
+    if not quick and not builds_tools.prepare_cargo(cargo, ENV):
+        serve(cargo)
+        rows.update(in_turn(5, lambda u: {"cargo build, clean": timed("rm -rf target && cargo build --offline -q", cargo, u)}))
     tree = "%s/tree%d" % (base, sizes[0])
     if not os.path.exists(tree + "/.git"):
         subprocess.run("git init -q . && git -c user.name=n -c user.email=e@e add -A && git -c user.name=n -c user.email=e@e commit -qm x",
@@ -150,14 +161,17 @@ def main():
     parser.add_argument("--million", action="store_true")
     parser.add_argument("--only", action="append")
     parser.add_argument("--json", default=None)
+    # Not beside the compilers' temporaries: ext4 passes over inodes deleted within 5 s one by one, and who deletes in a group slows all that create in it.
+    parser.add_argument("--dir", default="/var/tmp" if os.path.isdir("/var/tmp") else None, help="where the trees are made")
     args = parser.parse_args()
-    base = tempfile.mkdtemp(prefix="vrift-bench-")
+    base = tempfile.mkdtemp(prefix="vrift-bench-", dir=args.dir)
     sizes = [10000] + ([] if args.quick else [100000]) + ([1000000] if args.million else [])
     wanted = args.only or ["scan", "calls", "processes", "outputs", "builds", "memory"]
     results = {"schema_version": 1, "kernel": platform.release(), "cores": os.cpu_count(), "quick": args.quick}
     try:
         tools = base + "/tools"
         os.makedirs(tools)
+        subprocess.run(["gcc", "-shared", "-fPIC", "-x", "c", "-o", tools + "/empty.so", os.devnull], check=True)
         for name in ("calls", "spawn", "few", "outputs"):
             subprocess.run(["gcc", "-O2", "-o", tools + "/" + name, "%s/%s.c" % (HERE, name)], check=True)
         scan = {}

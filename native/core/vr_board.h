@@ -3,6 +3,7 @@
 #define VR_BOARD_H
 #include "vrift_layout.h"
 #include "vr_hash.h"
+#include "vr_sys.h"
 
 struct vr_board {
   uint8_t *base; /* whole mapping; NULL: none */
@@ -68,6 +69,11 @@ static inline uint32_t vr_record_state(uint32_t word) {
   if (!(word & (word - 1))) return VR_BOARD_RECORD_FREE;
   if (!(other & (other - 1))) return VR_BOARD_RECORD_CLAIMED;
   return VR_BOARD_RECORD_LIVE;
+}
+/* Wakes the daemon if it sleeps between turns. One system call at most, and none while it is up. */
+static inline void vr_ring(struct vr_board *b) {
+  if (__atomic_load_n(&b->dyn->bell, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&b->dyn->bell, 0, __ATOMIC_SEQ_CST))
+    vr_sys6(SYS_futex, (long)&b->dyn->bell, 1 /* FUTEX_WAKE */, 1, 0, 0, 0);
 }
 static inline void vr_bump(struct vr_board *b, uint32_t slot) {
   __atomic_fetch_add(&b->ver[slot], VR_BOARD_BUMP, __ATOMIC_SEQ_CST);

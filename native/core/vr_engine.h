@@ -65,6 +65,10 @@ int vr_engine_publish(struct vr_engine *e);
 int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr_report *out);
 /* Waits up to timeout_ms for: bit 0 an inotify event (only if events), bit 1 wake_fd, bit 2 a change of the mount table. */
 int vr_engine_wait(struct vr_engine *e, int wake_fd, int events, int timeout_ms);
+/* The same while clients are at work: drains of an empty queue are done here, whenever somebody wants one. Returns when a turn is due. */
+int vr_engine_hurry(struct vr_engine *e, int wake_fd, int timeout_ms);
+/* Any thread, after wake_fd was written: whoever sleeps in vr_engine_hurry looks. */
+void vr_engine_ring(struct vr_engine *e);
 /* Everything UNVERIFIED, no directory COMPLETE, all read again. */
 void vr_engine_distrust(struct vr_engine *e);
 /* Checks every checksum. Number of bad buckets and entries. */

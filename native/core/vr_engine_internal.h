@@ -54,7 +54,7 @@ struct vr_engine {
   uint64_t old_id;
   int vdir_fd, board_fd; /* -1: none */
   uint64_t entry_count, entries_used; /* what dyn says of them is for reports: a flipped bit there must not lead us astray */
-  int root_fd, inotify, mounts;
+  int root_fd, inotify, mounts, mounts_told;
   uint64_t root_dev, root_ino, mnt_id, magic, mounts_hash, generation, native_why;
   uint64_t watch_id; /* number of the inotify instance, which vriftd keeps a descriptor of */
   uint32_t noatime, nodiratime, delayed; /* delayed: st_blocks moves at write-back. 1 ext4, 2 others */
@@ -89,7 +89,8 @@ struct vr_engine {
   uint16_t dirty_slots[VR_SLOTS]; /* the numbers of those, ascending */
   uint32_t dirty_count;
   uint32_t clean_from;     /* the slot where the next turn goes on cleaning */
-  uint32_t want_seen;
+  uint32_t want_seen, want_turn_seen;
+  int drained;             /* the last turn emptied the queue and applied all of it */
   int g_again;             /* ver[0] was bumped by ourselves: another turn at once */
   uint64_t reap_due, watchers_due, root_due, now; /* now: CLOCK_MONOTONIC_COARSE ns at the turn's start */
   struct vr_report rep;

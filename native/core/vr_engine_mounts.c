@@ -51,7 +51,9 @@ int vr_mounts_init(struct vr_engine *e) {
 
 int vr_mounts_changed(struct vr_engine *e) {
   struct pollfd p = {.fd = e->mounts, .events = POLLPRI};
-  if (poll(&p, 1, 0) <= 0 || !(p.revents & (POLLPRI | POLLERR))) return 0;
+  int told = e->mounts_told; /* a poll between two turns was told, and the kernel tells each change once */
+  e->mounts_told = 0;
+  if (!told && (poll(&p, 1, 0) <= 0 || !(p.revents & (POLLPRI | POLLERR)))) return 0;
   uint64_t h = hash_mounts(e);
   if (h == e->mounts_hash) return 0;
   e->mounts_hash = h;

@@ -311,6 +311,7 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
     e->st->mounts_hash = e->mounts_hash; /* only now: a successor that finds another does the same */
   }
   int drained = vr_drain(e), settling = 0;
+  e->drained = drained == 1;
   if (drained < 0) e->native_why = VR_NATIVE_WATCHES, vr_state_spoil(&e->region);
   if (drained == 1) {
     vr_complete_drained(e);
@@ -341,21 +342,4 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
   fill_report(e);
   if (out) *out = e->rep;
   return 0;
-}
-
-int vr_engine_wait(struct vr_engine *e, int wake_fd, int events, int timeout_ms) {
-  struct pollfd p[3] = {{.fd = events ? e->inotify : -1, .events = POLLIN},
-                        {.fd = wake_fd, .events = POLLIN},
-                        {.fd = e->mounts, .events = POLLPRI}};
-  int r = poll(p, 3, timeout_ms);
-  if (r < 0) return errno == EINTR ? 0 : -errno;
-  int bits = 0;
-  for (int i = 0; i < 3; i++)
-    if (p[i].revents) bits |= 1 << i;
-  if (bits & 2) {
-    uint64_t n;
-    ssize_t k = read(wake_fd, &n, sizeof n);
-    (void)k;
-  }
-  return bits;
 }

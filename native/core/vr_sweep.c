@@ -95,6 +95,7 @@ int vr_stage_sweep(struct vr_board *board, const char *root, uint32_t index, uin
     result = VR_SWEEP_FINISHED; /* it had been placed, or went with its directory */
   }
   VR_FAULT(sweep_decided);
+  if (result == VR_SWEEP_ROLLED_BACK) __atomic_fetch_add(&board->dyn->rolled_back, 1, __ATOMIC_SEQ_CST); /* before staged_count goes down */
   if (result == VR_SWEEP_ROLLED_BACK || result == VR_SWEEP_FINISHED) free_both(board, index, &r);
   vr_stage_leave(&p);
   return result;

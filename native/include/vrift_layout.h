@@ -460,7 +460,10 @@ struct vr_board_dyn {
   uint32_t verify_diffs; /* differences found by VRIFT_VERIFY */
   uint32_t faults; /* shim faults */
   uint32_t stage_pool; /* bit n: the empty directory free_<n> lies in the staging area; only a hint */
-  uint8_t reserved48[16]; /* zero */
+  uint32_t bell; /* 1: the daemon sleeps here (a futex) and gets up for whoever waits for a drain or a turn; only a hint */
+  uint32_t want_turn; /* count of answers that had to wait for a turn: a slot or G was dirty, or an entry not verified */
+  uint32_t rolled_back; /* staged files of dead writers that were taken away, since the board was made */
+  uint8_t reserved60[4]; /* zero */
   uint64_t stats[64]; /* counters by StatReason */
   uint8_t reserved576[3520]; /* zero */
 };
@@ -488,8 +491,14 @@ _Static_assert(offsetof(struct vr_board_dyn, faults) == 40, "faults");
 _Static_assert(sizeof(((struct vr_board_dyn *)0)->faults) == 4, "faults");
 _Static_assert(offsetof(struct vr_board_dyn, stage_pool) == 44, "stage_pool");
 _Static_assert(sizeof(((struct vr_board_dyn *)0)->stage_pool) == 4, "stage_pool");
-_Static_assert(offsetof(struct vr_board_dyn, reserved48) == 48, "reserved48");
-_Static_assert(sizeof(((struct vr_board_dyn *)0)->reserved48) == 16, "reserved48");
+_Static_assert(offsetof(struct vr_board_dyn, bell) == 48, "bell");
+_Static_assert(sizeof(((struct vr_board_dyn *)0)->bell) == 4, "bell");
+_Static_assert(offsetof(struct vr_board_dyn, want_turn) == 52, "want_turn");
+_Static_assert(sizeof(((struct vr_board_dyn *)0)->want_turn) == 4, "want_turn");
+_Static_assert(offsetof(struct vr_board_dyn, rolled_back) == 56, "rolled_back");
+_Static_assert(sizeof(((struct vr_board_dyn *)0)->rolled_back) == 4, "rolled_back");
+_Static_assert(offsetof(struct vr_board_dyn, reserved60) == 60, "reserved60");
+_Static_assert(sizeof(((struct vr_board_dyn *)0)->reserved60) == 4, "reserved60");
 _Static_assert(offsetof(struct vr_board_dyn, stats) == 64, "stats");
 _Static_assert(sizeof(((struct vr_board_dyn *)0)->stats) == 512, "stats");
 _Static_assert(offsetof(struct vr_board_dyn, reserved576) == 576, "reserved576");

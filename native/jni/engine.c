@@ -66,6 +66,10 @@ NATIVE(jint, turn)(JNIEnv *env, jclass c, jlong h, jboolean serve, jint budget_u
 NATIVE(jint, await)(JNIEnv *env, jclass c, jlong h, jint wake, jboolean events, jint timeout_ms) {
   return (void)env, (void)c, vr_engine_wait(engine(h), wake, events, timeout_ms);
 }
+NATIVE(jint, hurry)(JNIEnv *env, jclass c, jlong h, jint wake, jint timeout_ms) {
+  return (void)env, (void)c, vr_engine_hurry(engine(h), wake, timeout_ms);
+}
+NATIVE(void, ring)(JNIEnv *env, jclass c, jlong h) { (void)env, (void)c, vr_engine_ring(engine(h)); }
 NATIVE(void, distrust)(JNIEnv *env, jclass c, jlong h) { (void)env, (void)c, vr_engine_distrust(engine(h)); }
 NATIVE(jlong, scrub)(JNIEnv *env, jclass c, jlong h) { return (void)env, (void)c, (jlong)vr_engine_scrub(engine(h)); }
 NATIVE(jint, rebuild)(JNIEnv *env, jclass c, jlong h) { return (void)env, (void)c, vr_engine_rebuild(engine(h)); }

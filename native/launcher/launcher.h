@@ -101,8 +101,18 @@ void become_plain(int log, int ready);
 int jvm_command(const struct places *p, const char *argv[JVM_ARGS], char (*store)[TEXT_MAX + 64]);
 #define JVM_STORE 8
 
+/* glance.c: the board, looked at before and after a command. */
+struct glance {
+  int fd; /* -1: none */
+  uint32_t loads, rolled_back;
+};
+void glance_open(struct glance *g, const char *board); /* board: the 16 digits of its id */
+int glance_quiet(struct glance *g, int64_t *loads);    /* 1: nothing was rolled back since, and nothing is staged */
+void glance_close(struct glance *g);
+
 /* session.c */
 struct session {
+  struct glance glance;
   int fd; /* -1: none */
   enum { SESSION_NONE, SESSION_ASKED, SESSION_UP } state;
   int ever;          /* 1: was up at some time */

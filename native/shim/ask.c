@@ -14,7 +14,11 @@ static enum vr_answer native(struct shim_question *q, const char *function, cons
   if (!(flags & ASK_COUNT_HITS_ONLY)) shim_count(reason);
   if (__builtin_expect(shim.trace_fd_wanted, 0)) shim_trace(function, path, reason_names[reason]);
   if (shim.board.base) {
-    if (reason == VR_STAT_NATIVE_EDGE) __atomic_fetch_add(&shim.board.dyn->want, 1, __ATOMIC_RELAXED);
+    int turn = reason == VR_STAT_NATIVE_SLOT || reason == VR_STAT_NATIVE_G || reason == VR_STAT_NATIVE_UNVERIFIED;
+    if (reason == VR_STAT_NATIVE_EDGE || turn) {
+      __atomic_fetch_add(turn ? &shim.board.dyn->want_turn : &shim.board.dyn->want, 1, __ATOMIC_SEQ_CST);
+      vr_ring(&shim.board);
+    }
     if (reason == VR_STAT_NATIVE_CORRUPT) __atomic_fetch_add(&shim.board.dyn->corrupt, 1, __ATOMIC_RELAXED);
   }
   if (q->rel) shim_stage_promote_rel(q->rel, q->rel_len);

@@ -334,7 +334,10 @@ int shim_mut_begin(struct vr_intent *in) {
   if (!intent_inside(in) || !shim_want_board()) return SHIM_MUT_NONE;
   /* Whether what we know from outside has been drained stands in the VDir: mapped for that, unless the answer is no anyway. */
   if (!shim.vdir && !shim_need_unsatisfied()) shim_want_vdir();
-  if (shim_need_unsatisfied()) vr_intent_slot(in, 0);
+  if (shim_need_unsatisfied()) {
+    vr_intent_slot(in, 0);
+    vr_ring(&shim.board); /* so that the next one need not */
+  }
   shim_count(VR_STAT_MUTATIONS);
   int r = vr_mutation_begin(&shim.board, in, VR_BOARD_KIND_OP, (uint32_t)raw_getpid(), (uint32_t)raw_gettid());
   if (r < 0) shim_count(VR_STAT_MUTATIONS_NO_RECORD);

@@ -7,6 +7,8 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -273,6 +275,71 @@ static void watcher_ends(void) {
   b->dyn->no_stage = 0;
 }
 
+/* What the kernel tells but once must not be lost between two turns. */
+static void after_hurry(int (*wait)(void), const char *what) {
+  char path[300];
+  snprintf(path, sizeof path, "%s/mp", root);
+  mkdir(path, 0755);
+  put("mp/below", "x");
+  nap(60), quiet();
+  known = wrong = 0, ask("mp"), ask("mp/below");
+  CHECK(known == 2 && !wrong, "%s: not known before", what);
+  if (mount("vrift-test", path, "tmpfs", 0, "size=64k")) return; /* not root */
+  wait();
+  turn();
+  known = wrong = 0, ask("mp"), ask("mp/below"), ask("mp/none");
+  CHECK(!wrong, "%s: a mount was not noticed", what);
+  umount(path);
+  wait();
+  nap(60), quiet();
+  known = wrong = 0, ask("mp"), ask("mp/below");
+  CHECK(!wrong, "%s: not true after the umount", what);
+}
+static int bell;
+static int in_wait(void) { return vr_engine_wait(engine, bell, 0, 10); }
+static int in_hurry(void) { return vr_engine_hurry(engine, bell, 10); }
+
+/* Between two turns: drains of an empty queue are done for whoever wants them, events and mounts are left to the turn, a ring is heard. */
+static void hurry(void) {
+  struct vr_board *b = vr_engine_board(engine);
+  const struct vr_vdir *v = vr_engine_vdir(engine);
+  bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  after_hurry(in_wait, "wait");
+  after_hurry(in_hurry, "hurry");
+  nap(60), quiet();
+  uint64_t need = vr_newest_drain(v);
+  CHECK(v->dyn->drain_done <= need, "an edge is satisfied before a drain");
+  int r = vr_engine_hurry(engine, bell, 5);
+  CHECK(r == 0 && v->dyn->drain_done > need && v->dyn->drain_done == ~v->dyn->drain_done_inv, "no drain of nothing: %d", r);
+  put("hurried", "x");
+  need = vr_newest_drain(v);
+  r = vr_engine_hurry(engine, bell, 50);
+  CHECK((r & 1) && v->dyn->drain_done <= need, "events were passed over: %d", r);
+  turn();
+  CHECK(v->dyn->drain_done > need, "the turn did not drain");
+  nap(60), quiet();
+  pid_t pid = fork();
+  if (!pid) { /* wants a drain again and again, as an asking client does */
+    for (int i = 0; i < 200; i++) {
+      uint64_t mine = vr_newest_drain(v), waited = 0;
+      __atomic_fetch_add(&b->dyn->want, 1, __ATOMIC_SEQ_CST);
+      vr_ring(b);
+      while (__atomic_load_n(&v->dyn->drain_done, __ATOMIC_ACQUIRE) <= mine && waited++ < 2000) usleep(50);
+      if (waited >= 2000) _exit(1);
+    }
+    _exit(0);
+  }
+  int status = -1;
+  uint64_t begun = coarse();
+  while (waitpid(pid, &status, WNOHANG) == 0 && coarse() - begun < 20000000000ull) {
+    if (vr_engine_hurry(engine, bell, 20) & 1) turn();
+  }
+  CHECK(WIFEXITED(status) && !WEXITSTATUS(status), "a wanted drain did not come");
+  uint64_t one = 1;
+  CHECK(write(bell, &one, 8) == 8 && vr_engine_hurry(engine, bell, 5000) == 2 && coarse() - begun < 20000000000ull, "the wake was not seen");
+  close(bell);
+}
+
 static void growth(void) {
   uint64_t generation = rep.generation;
   mkdir(at("many"), 0755);
@@ -342,6 +409,7 @@ int main(void) {
   recorded();
   dead_owner();
   watcher_ends();
+  hurry();
   growth();
   corruption();
   adoption();

@@ -24,7 +24,7 @@ final class ApplyLoop {
   /** Longest pause between turns while serving, ms: well below the lease. */
   private static final int SERVING_MS = 20;
   /** The same while clients wait for drains or something changes, and {@link #CALM_MS} longer. */
-  private static final int HURRY_MS = 4;
+  private static final int HURRY_MS = 10;
   private static final int CALM_MS = 100;
   /** {@link #GATHER_MS} with nobody to serve. */
   private static final int IDLE_GATHER_MS = 50;
@@ -107,6 +107,7 @@ final class ApplyLoop {
 
   void wake() {
     Processes.wake(wake);
+    Engine.ring(engine);
   }
 
   /** Runs something on the apply thread and waits for its result. Any other thread. Throws {@link IllegalStateException} if it is too busy. */
@@ -226,7 +227,7 @@ final class ApplyLoop {
     }
     boolean hurry = serving ? Processes.monotonicMs() - lastBusy < CALM_MS : r.busy() != 0 && r.settles() > 0;
     if (hurry) {
-      Engine.await(engine, wake, false, HURRY_MS);
+      Engine.hurry(engine, wake, HURRY_MS);
     } else if ((Engine.await(engine, wake, false, serving ? GATHER_MS : IDLE_GATHER_MS) & WOKEN) == 0) {
       Engine.await(engine, wake, true, serving ? SERVING_MS : IDLE_MS);
     }

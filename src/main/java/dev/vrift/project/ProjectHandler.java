@@ -109,13 +109,8 @@ final class ProjectHandler implements RequestHandler {
   }
 
   private String sessionEnd(Connection c) {
+    staging.lookNow();
     long[] v = counters();
-    if (v[Engine.STAGED_COUNT] != 0) { // else no record of a staged file lives, so there is nothing to roll back: the pass may come after the answer
-      staging.lookNow();
-      v = counters();
-    } else {
-      staging.look();
-    }
     Json out = new Json().object().field("schema_version", SCHEMA_VERSION);
     Session s = c.attachment() instanceof Session begun ? begun : new Session(0, 0, 0, staging.mark());
     List<byte[]> rolledBack = staging.since(s.rollbacks());

@@ -51,6 +51,12 @@ public final class Engine {
   /** Waits: bit 0 an event (only if {@code events}), bit 1 {@code wakeFd}, bit 2 the mount table. */
   public static native int await(long handle, int wakeFd, boolean events, int timeoutMs);
 
+  /** The same while clients are at work: drains of an empty queue are done meanwhile. Returns when a turn is due. */
+  public static native int hurry(long handle, int wakeFd, int timeoutMs);
+
+  /** Any thread, after {@code wakeFd} was written: whoever is in {@link #hurry} looks at it. */
+  public static native void ring(long handle);
+
   public static native void distrust(long handle);
 
   /** Number of bad buckets and entries. */
