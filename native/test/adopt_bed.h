@@ -92,7 +92,9 @@ static void live(int to, const char *arm) {
       first = 0;
     }
     vr_engine_turn(e, 1, 3000, &rep);
-    if (rep.complete && !rep.dirty) vr_engine_wait(e, -1, 1, 2);
+    if (!rep.complete || rep.dirty) continue;
+    if (rep.drain & 1) vr_engine_hurry(e, -1, 4); /* as while clients are at work */
+    else vr_engine_wait(e, -1, 1, 2);
   }
 }
 
