@@ -42,6 +42,7 @@ struct vr_report {
   uint64_t drifts;     /* entries that the sweep found different from the tree, and had verified again */
   uint64_t cuts;       /* files that were cut off or unlinked under us */
   uint64_t bad_records;/* board records whose sum is wrong now */
+  uint64_t classify;   /* 1: programs on the board wait for a verdict */
 };
 
 /* Opens root (absolute, real), takes over the board that the link map_path names if it is good (else makes one) and makes a new
