@@ -150,7 +150,7 @@ def bench_builds(base, tools, sizes, quick):
 def bench_memory():
     status = json.loads(subprocess.run([VRIFT, "status", "--json"], env=ENV, capture_output=True, text=True).stdout)
     result = {}
-    for p in status.get("projects", []):
+    for p in (x for x in status.get("projects", []) if x["pid"]):
         with open("/proc/%d/smaps_rollup" % p["pid"]) as f:
             result[os.path.basename(p["root"])] = {"entries": p["entries"], "pss_mib": [int(x.split()[1]) / 1024 for x in f if x.startswith("Pss:")][0]}
     print("\nPSS per vdir_d: " + ", ".join("%s %.1f MiB (%d entries)" % (k, v["pss_mib"], v["entries"]) for k, v in result.items()))
