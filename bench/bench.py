@@ -129,16 +129,18 @@ def bench_builds(base, tools, sizes, quick):
     if not quick and not builds_tools.prepare_cargo(cargo, ENV):
         serve(cargo)
         rows.update(in_turn(5, lambda u: {"cargo build, clean": timed("rm -rf target && cargo build --offline -q", cargo, u)}))
-    tree = "%s/tree%d" % (base, sizes[0])
-    if not os.path.exists(tree + "/.git"):
+    for files in sizes[:2]:
+        tree = "%s/tree%d" % (base, files)
         subprocess.run("git init -q . && git -c user.name=n -c user.email=e@e add -A && git -c user.name=n -c user.email=e@e commit -qm x",
                        cwd=tree, shell=True, env=ENV, check=True)
+        serve(tree)
+        time.sleep(3)
+        rows.update(in_turn(rounds * 2, lambda u, d=tree, n=files: {"git status, %d files" % n: timed("exec git status --porcelain >/dev/null", d, u)}))
+    tree = "%s/tree%d" % (base, sizes[0])
     with open(tree + "/Makefile", "w") as f:
         f.write("S := $(wildcard d*/f*)\nall: stamp\nstamp: $(S)\n\t@touch stamp\n")
     subprocess.run(["make", "-s"], cwd=tree, env=ENV, check=True)
-    serve(tree)
     time.sleep(3)
-    rows.update(in_turn(rounds * 2, lambda u: {"git status, %d files" % sizes[0]: timed("exec git status --porcelain >/dev/null", tree, u)}))
     rows.update(in_turn(rounds * 2, lambda u: {"no-op make, %d files" % sizes[0]: timed("exec make -s", tree, u)}))
     table("whole commands", rows, "ms")
     result.update(rows)
@@ -148,7 +150,7 @@ def bench_builds(base, tools, sizes, quick):
 def bench_memory():
     status = json.loads(subprocess.run([VRIFT, "status", "--json"], env=ENV, capture_output=True, text=True).stdout)
     result = {}
-    for p in status.get("projects", []):
+    for p in (x for x in status.get("projects", []) if x["pid"]):
         with open("/proc/%d/smaps_rollup" % p["pid"]) as f:
             result[os.path.basename(p["root"])] = {"entries": p["entries"], "pss_mib": [int(x.split()[1]) / 1024 for x in f if x.startswith("Pss:")][0]}
     print("\nPSS per vdir_d: " + ", ".join("%s %.1f MiB (%d entries)" % (k, v["pss_mib"], v["entries"]) for k, v in result.items()))

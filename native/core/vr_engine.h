@@ -42,6 +42,7 @@ struct vr_report {
   uint64_t drifts;     /* entries that the sweep found different from the tree, and had verified again */
   uint64_t cuts;       /* files that were cut off or unlinked under us */
   uint64_t bad_records;/* board records whose sum is wrong now */
+  uint64_t classify;   /* 1: programs on the board wait for a verdict */
   uint64_t adopted;    /* 1: VDir and state are those of a predecessor that died */
   uint64_t adopt_us;   /* how long it took to take them over */
   uint64_t adoptable;  /* 1: there is a state file */

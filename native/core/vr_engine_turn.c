@@ -251,6 +251,9 @@ static int corruption(struct vr_engine *e, uint64_t now) {
 
 static void fill_report(struct vr_engine *e) {
   struct vr_report *r = &e->rep;
+  uint64_t pids = 0;
+  for (unsigned i = 0; i < VR_BOARD_CLASSIFY; i++) pids |= __atomic_load_n(&e->board.classify[i], __ATOMIC_RELAXED);
+  r->classify = pids != 0;
   r->drain = e->dyn->drain_done;
   r->entries = e->entry_count;
   r->dirs = e->dirs_live;

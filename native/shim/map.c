@@ -267,6 +267,9 @@ void shim_classify(const struct vr_vdir *v) {
     if (__atomic_load_n(&shim.board.classify[i], __ATOMIC_RELAXED) == pid) return;
   for (unsigned i = 0; i < VR_BOARD_CLASSIFY; i++) {
     uint64_t empty = 0;
-    if (__atomic_compare_exchange_n(&shim.board.classify[i], &empty, pid, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return;
+    if (!__atomic_compare_exchange_n(&shim.board.classify[i], &empty, pid, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
+    __atomic_fetch_add(&shim.board.dyn->want_turn, 1, __ATOMIC_SEQ_CST); /* it must be looked at while we live */
+    vr_ring(&shim.board);
+    return;
   }
 }

@@ -124,6 +124,7 @@ int shim_resolve_read(int dirfd, const char *path, char *buf, const char **rel, 
   *rel = buf;
   if (!path || !*path) return SHIM_ODD;
   if (*path == '/') {
+    __builtin_prefetch(path + shim.root_len); /* what is hashed may lie in another line than the root's text */
     const char *below = below_root(path);
     if (!below) return SHIM_OUTSIDE;
 #ifdef FAST_SCAN

@@ -52,6 +52,7 @@ final class ApplyLoop {
   private volatile long turns;
   private volatile boolean stopping;
   private volatile Persistence persistence;
+  private volatile Runnable classify = () -> {};
   private long rebuildsSeen;
   private long lastBusy;
   private long lastHandOver;
@@ -70,6 +71,11 @@ final class ApplyLoop {
   /** From now on what changed is handed over every {@link #HAND_OVER_MS}. Any thread. */
   void attach(Persistence to) {
     persistence = to;
+  }
+
+  /** {@code look} is run by the apply thread after a turn that saw programs waiting for a verdict; it must not wait. Any thread. */
+  void onClassify(Runnable look) {
+    classify = look;
   }
 
   /** Apply thread. A batch each turn would cost a build more than the turn itself; a full one is followed at once. */
@@ -179,6 +185,9 @@ final class ApplyLoop {
         runTasks();
         FaultPoint.TASKS_DONE.hit();
         lookForRebuilds(now);
+        if (now.classify() != 0) {
+          classify.run();
+        }
         handOver();
         FaultPoint.CHANGES_HANDED_OVER.hit();
         pause(now);

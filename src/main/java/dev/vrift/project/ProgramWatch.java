@@ -15,13 +15,14 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Classifies the programs that asked for it (PROTOCOL section 7) and keeps the verdicts in a file of the user's state directory, so that
  * each binary is scanned once. One thread of low priority, {@code programs}.
  */
 final class ProgramWatch {
-  private static final long PERIOD_MS = 50;
+  private static final long PERIOD_MS = 100;
   private static final int MAX_KEPT = 4_096;
   /** dev, ino, size, mtime, its ns, ctime, its ns: as {@link Engine#identity} gives them. */
   private static final int KEY_WORDS = 7;
@@ -48,11 +49,12 @@ final class ProgramWatch {
 
   void start() {
     thread.start();
+    loop.onClassify(() -> LockSupport.unpark(thread)); // a short process is looked at while it lives
   }
 
   void stop() {
     stopping = true;
-    thread.interrupt();
+    LockSupport.unpark(thread);
   }
 
   private void run() {
@@ -70,11 +72,7 @@ final class ProgramWatch {
           continue;
         }
       }
-      try {
-        Thread.sleep(sessions.serve() ? PERIOD_MS : 10 * PERIOD_MS);
-      } catch (InterruptedException e) {
-        return;
-      }
+      LockSupport.parkNanos(1_000_000L * (sessions.serve() ? PERIOD_MS : 10 * PERIOD_MS));
     }
   }
 
