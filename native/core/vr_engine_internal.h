@@ -77,7 +77,7 @@ struct vr_engine {
   uint64_t watches;
   struct vr_queue verify, scan, changes;
   struct vr_settle *settles;
-  struct { uint8_t *base; size_t at; uint32_t off, pages; } huge; /* how far the VDir has been given huge pages; off: refused here */
+  struct { uint8_t *base; size_t at; uint64_t due; uint32_t off, pages, failed, rounds; } huge; /* how far the VDir has been given huge pages; off: refused here */
   uint32_t settle_head, settle_count, settle_cap;
   uint32_t *pending; /* dirs read, waiting for a drain */
   uint32_t pending_count, pending_cap;

@@ -62,7 +62,9 @@ final class ProjectHandler implements RequestHandler {
       c.attach(null);
       FaultPoint.SESSION_HUNG_UP.hit();
       sessions.end();
-      staging.look();
+      if (counters()[Engine.STAGED_COUNT] != 0) { // else what is left are directories at most: the pass every five seconds sees to them
+        staging.look();
+      }
     }
   }
 
