@@ -242,20 +242,23 @@ static void after_overflow(struct vr_engine *e) {
 
 /* Applies what the journal holds, at most size bytes, up to the first zero; then zeroes it. */
 static void apply_journal(struct vr_engine *e, size_t size) {
-  struct { struct inotify_event ev; char name[VR_NAME_LIMIT + 257]; } one;
-  for (size_t at = 0; at + sizeof one.ev <= size;) {
+  _Alignas(struct inotify_event) char one[sizeof(struct inotify_event) + VR_NAME_LIMIT + 257];
+  const struct inotify_event *ev = (const struct inotify_event *)(const void *)one;
+  const size_t head = sizeof *ev, room = sizeof one - head - 1;
+  for (size_t at = 0; at + head <= size;) {
     /* A copy: while it is applied the journal may move to a larger file. */
-    memcpy(&one.ev, e->journal + at, sizeof one.ev);
-    if (!one.ev.mask) break;
-    if (one.ev.len > size - at - sizeof one.ev) { /* cannot be: then anything may have been lost */
+    memcpy(one, e->journal + at, head);
+    if (!ev->mask) break;
+    uint32_t len = ev->len;
+    if (len > size - at - head) { /* cannot be: then anything may have been lost */
       e->st->overflow = 1;
       break;
     }
-    uint32_t len = one.ev.len < sizeof one.name - 1 ? one.ev.len : sizeof one.name - 1;
-    memcpy(one.name, e->journal + at + sizeof one.ev, len);
-    one.name[len] = 0;
-    apply(e, (const struct inotify_event *)(const void *)&one);
-    at += sizeof one.ev + one.ev.len;
+    uint32_t taken = len < room ? len : (uint32_t)room;
+    memcpy(one + head, e->journal + at + head, taken);
+    one[head + taken] = 0;
+    apply(e, ev);
+    at += head + len;
     VR_FAULT(event_applied);
   }
   VR_IN_ORDER();

@@ -57,9 +57,12 @@ class Bed:
     def place(self, name, under):
         """A fresh project directory, served if under vrift."""
         path = self.base + "/" + name + "/p"
+        again = os.path.isdir(path)
         shutil.rmtree(os.path.dirname(path), ignore_errors=True)
         os.makedirs(path)
         if under:
+            if again:
+                time.sleep(0.3)  # the daemon of the directory that was here looks ten times a second whether it still is
             self.serve(path)
         return path
 
