@@ -324,16 +324,25 @@ int vr_engine_rebuild(struct vr_engine *e) {
   __atomic_store_n(&od->lease, 0, __ATOMIC_SEQ_CST);
   __atomic_store_n(&od->lease_inv, ~0ull, __ATOMIC_SEQ_CST);
   int r = vr_engine_new_file(e, count, bytes);
-  if (r < 0) return r;
+  if (r < 0) {
+    vr_set_gone(&od->superseded);
+    return r;
+  }
   e->rep.corrupt = 0;
   if (carry_over(e, &o) < 0) {
     struct vr_vdir spoilt = e->vdir;
     r = vr_engine_new_file(e, count, bytes); /* the index of the first holds a part already */
+    if (r < 0) { /* what is there stays mapped, without a lease, until the next try */
+      vr_set_gone(&od->superseded);
+      return r;
+    }
     vr_drop_file(e, spoilt.base, spoilt.size, spoilt.header->vdir_id);
-    if (r < 0) return r;
     forget_everything(e);
     uint32_t root = vr_enter(e, VR_NONE, "", 0, 0);
-    if (root == VR_NONE) return -ENOSPC;
+    if (root == VR_NONE) {
+      vr_set_gone(&od->superseded);
+      return -ENOSPC;
+    }
     vr_distrust_node(e, root);
     e->rep.forgotten++;
   }

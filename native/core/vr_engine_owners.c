@@ -37,9 +37,12 @@ int vr_owner_dead(uint32_t pid, uint64_t time_ns) {
 }
 
 void vr_reap_watchers(struct vr_engine *e) {
+  uint64_t now = vr_clock(CLOCK_BOOTTIME) / WATCHER_TICK_NS + 1;
   for (unsigned i = 0; i < VR_BOARD_WATCHERS; i++) {
     uint64_t w = __atomic_load_n(&e->board.watchers[i], __ATOMIC_SEQ_CST);
-    if (!w || !vr_owner_dead((uint32_t)w & ~VR_BOARD_WATCHER_COUNTED, (w >> 32) * WATCHER_TICK_NS)) continue;
+    uint32_t age = (uint32_t)(now - (w >> 32)); /* the time has 32 bits, which go round after 497 days */
+    if (age > 1u << 31) age = 0;                /* it registered just now */
+    if (!w || age > now || !vr_owner_dead((uint32_t)w & ~VR_BOARD_WATCHER_COUNTED, (now - age) * WATCHER_TICK_NS)) continue;
     if (!__atomic_compare_exchange_n(&e->board.watchers[i], &w, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED) || !(w & VR_BOARD_WATCHER_COUNTED)) continue;
     uint32_t n = __atomic_load_n(&e->board.dyn->no_stage, __ATOMIC_SEQ_CST);
     while (n && !__atomic_compare_exchange_n(&e->board.dyn->no_stage, &n, n - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {

@@ -19,7 +19,7 @@ static int nodes_fit(struct vr_engine *e) {
     if (!below(x->sibling, n) || !below(x->slot_next, n) || !below(x->child, count) || (x->child != VR_NONE && x->child <= n)) return 0;
     if ((x->sibling != VR_NONE && e->nodes[x->sibling].parent != x->parent) || (x->child != VR_NONE && e->nodes[x->child].parent != n)) return 0;
     if (x->dir && (x->dir >= dirs || e->dirs[x->dir].node != n)) return 0;
-    last = at + sizeof(struct vr_entry);
+    last = at + sizeof(struct vr_entry) + x->target_cap; /* and so the room that it says it has */
   }
   for (uint32_t s = 0; s < VR_SLOTS; s++)
     if (!below(e->slot_head[s], count) || (e->slot_head[s] != VR_NONE && vr_slot(e->nodes[e->slot_head[s]].hash) != s)) return 0;

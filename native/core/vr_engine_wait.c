@@ -17,7 +17,9 @@ static int look(struct vr_engine *e, int wake_fd, int events, int timeout_ms) {
   struct pollfd p[3] = {{.fd = events ? e->inotify : -1, .events = POLLIN},
                         {.fd = wake_fd, .events = POLLIN},
                         {.fd = e->mounts, .events = POLLPRI}};
-  int r = poll(p, 3, timeout_ms);
+  int r;
+  while ((r = poll(p, 3, timeout_ms)) < 0 && errno == EINTR && !timeout_ms) { /* a look must have looked */
+  }
   if (r < 0) return errno == EINTR ? 0 : -errno;
   int bits = 0;
   for (int i = 0; i < 3; i++)
@@ -55,7 +57,7 @@ int vr_engine_hurry(struct vr_engine *e, int wake_fd, int timeout_ms) {
   struct vr_board_dyn *b = e->board.dyn;
   uint64_t begun = vr_clock(CLOCK_MONOTONIC), end = begun + (uint64_t)timeout_ms * 1000000u, soon = begun + TURN_GAP_NS;
   uint32_t turns = __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST);
-  if (turns != e->want_turn_seen && soon < end) end = soon;
+  if ((turns != e->want_turn_seen || !e->drained) && soon < end) end = soon;
   e->want_turn_seen = turns;
   for (;;) {
     uint32_t want = __atomic_load_n(&b->want, __ATOMIC_SEQ_CST);
@@ -78,4 +80,7 @@ int vr_engine_hurry(struct vr_engine *e, int wake_fd, int timeout_ms) {
   }
 }
 
-void vr_engine_ring(struct vr_engine *e) { vr_ring(&e->board); }
+void vr_engine_ring(struct vr_engine *e) {
+  __atomic_fetch_add(&e->board.dyn->want_turn, 1, __ATOMIC_SEQ_CST); /* seen by whoever is just about to sleep */
+  vr_ring(&e->board);
+}

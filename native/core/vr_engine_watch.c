@@ -145,7 +145,7 @@ void vr_engine_distrust(struct vr_engine *e) {
     if (e->dirs[d].ok) vr_queue_scan(e, d);
   VR_FAULT(distrusted);
   VR_IN_ORDER();
-  e->st->overflow = e->st->distrusting = 0;
+  e->st->distrusting = 0; /* overflow is after_overflow's to take back: it does more */
   VR_IN_ORDER();
 }
 
@@ -238,6 +238,9 @@ static void after_overflow(struct vr_engine *e) {
     e->dirs[d].ok = e->dirs[d].complete = e->dirs[d].drained = 0;
   }
   vr_engine_distrust(e);
+  VR_IN_ORDER();
+  e->st->overflow = 0;
+  VR_IN_ORDER();
 }
 
 /* Applies what the journal holds, at most size bytes, up to the first zero; then zeroes it. */

@@ -29,13 +29,18 @@ enum vr_answer vr_lookup(const struct vr_vdir *v, const struct vr_board *b, cons
                          struct vr_entry *out, char *target, size_t target_cap, uint32_t *reason);
 /* Only step 1, and G clean: may memory be asked at all? 0 or a VR_STAT_NATIVE_*. */
 uint32_t vr_readable(const struct vr_vdir *v, const struct vr_board *b, uint64_t now, uint64_t need);
+#define VR_DRAINS_BEGUN_MAX 65536u /* so many may be begun and given up after the last one that was done */
 /* The number of the newest drain that may have begun by now. `done` is read first, so it is never the greater one. When the word and its
- * complement disagree, one of them has a flipped bit or is just being stored: then the drain under way is the one after the last done. */
+ * complement disagree, one of them has a flipped bit or is just being stored; the other is right: the greater one, unless it is absurd. */
 static inline uint64_t vr_newest_drain(const struct vr_vdir *v) {
   uint64_t done = __atomic_load_n(&v->dyn->drain_done, __ATOMIC_ACQUIRE);
   uint64_t started = __atomic_load_n(&v->dyn->drain_started, __ATOMIC_ACQUIRE);
-  if (__builtin_expect(started == ~__atomic_load_n(&v->dyn->drain_started_inv, __ATOMIC_RELAXED), 1)) return started;
-  return done == ~__atomic_load_n(&v->dyn->drain_done_inv, __ATOMIC_RELAXED) ? done + 1 : started > done ? started : done + 1;
+  uint64_t other = ~__atomic_load_n(&v->dyn->drain_started_inv, __ATOMIC_RELAXED);
+  if (__builtin_expect(started == other, 1)) return started;
+  uint64_t high = started > other ? started : other, low = started > other ? other : started;
+  if (done != ~__atomic_load_n(&v->dyn->drain_done_inv, __ATOMIC_RELAXED)) return high; /* nothing is answered while that is so */
+  if (high >= done && high - done <= VR_DRAINS_BEGUN_MAX) return high;
+  return low >= done && low - done <= VR_DRAINS_BEGUN_MAX ? low : done + VR_DRAINS_BEGUN_MAX;
 }
 /* programs[]: open addressing from here, one step at a time, at most VR_PROGRAM_PROBES; an all-zero row ends a chain. */
 #define VR_PROGRAM_PROBES 64

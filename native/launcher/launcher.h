@@ -116,6 +116,7 @@ struct session {
   int fd; /* -1: none */
   enum { SESSION_NONE, SESSION_ASKED, SESSION_UP } state;
   int ever;          /* 1: was up at some time */
+  int ups;           /* how often it came up: more than once, if the daemon was replaced */
   int hung;          /* 1: it is noted that this daemon does not answer */
   pid_t daemon;
   int64_t since;     /* when asked */

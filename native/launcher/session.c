@@ -51,6 +51,7 @@ static int took(struct session *s, const struct places *p, const struct frame *f
   if (f->request == REQUEST_SESSION) {
     char board[32];
     s->state = SESSION_UP;
+    s->ups++;
     if (!s->ever && wire_field(f, "board", board, sizeof board) > 0) glance_open(&s->glance, board);
     s->ever = 1;
   } else if (f->request == REQUEST_SYNC && wire_field(f, "drain", s->drain, sizeof s->drain) < 0) {
@@ -168,7 +169,7 @@ void session_end(struct session *s, const struct places *p, int verify, struct o
   if (s->fd < 0) return;
   int64_t deadline = now_ms() + (verify ? END_VERIFY_MS : END_MS), loads;
   struct frame f;
-  int quiet = !verify && glance_quiet(&s->glance, &loads);
+  int quiet = !verify && s->ups == 1 && glance_quiet(&s->glance, &loads) && loads > 0;
   glance_close(&s->glance);
   if (quiet) {
     out->loads = loads;
@@ -185,7 +186,7 @@ void session_end(struct session *s, const struct places *p, int verify, struct o
       memcpy(json, f.payload, f.length);
       json[f.length] = 0;
       json_strings(json, "rolled_back", "a program died while it wrote these files; they were rolled back (see `vrift salvage list`):");
-      out->loads = json_number(json, "loads");
+      out->loads = s->ups == 1 ? json_number(json, "loads") : -1; /* a daemon that came in between has not counted all */
       out->verify_diffs = json_number(json, "verify_diffs");
     }
   }

@@ -8,6 +8,7 @@
 #define SHIM_EARLY_CALLS 24
 /* How often a process that found no VDir looks again. */
 #define SHIM_RETRY_MAP_NS 50000000u
+#define SHIM_RETRY_BAD_NS 20000000u   /* the same, of one that could not be used: mapping it is dear */
 #define SHIM_RETRY_BOARD_NS 10000000u /* between looks for a board by who only asks: each is a system call */
 /* How often a process whose program has no verdict yet looks again, in questions. */
 #define SHIM_RECLASSIFY_EVERY 64

@@ -21,7 +21,7 @@
 static struct shim_mapped mapped[MAPPED_MAX] __attribute__((section(".bss.2mapped"))); /* behind the texts of init.c */
 static unsigned mapped_count HOT_BSS;
 static int busy HOT_BSS;            /* one thread maps; the others go on natively */
-static uint64_t bad_board HOT_BSS;  /* id of one that is not usable: not mapped again and again */
+static uint64_t bad_board HOT_BSS, bad_until HOT_BSS; /* id of one that is not usable, and how long it is not tried again */
 static uint64_t board_retry_at HOT_BSS;
 static uint64_t retry_at HOT_BSS;   /* coarse clock before which no VDir is looked for again */
 
@@ -96,8 +96,9 @@ static int map_board(uint64_t id) {
   struct vr_board fresh = {0};
   void *p = map_file("/dev/shm/vrift_board_", id, 1, NULL, VR_BOARD_SIZE, &size);
   if (!p) return 0;
-  if (vr_board_attach(&fresh, p, size)) { /* another version's, or damaged: it will not become better */
+  if (vr_board_attach(&fresh, p, size)) { /* another version's, or damaged and soon put right by the daemon */
     __atomic_store_n(&bad_board, id, __ATOMIC_RELAXED);
+    __atomic_store_n(&bad_until, shim_now() + SHIM_RETRY_BAD_NS, __ATOMIC_RELAXED);
     unmap(p, size);
     return 0;
   }
@@ -126,10 +127,11 @@ int shim_want_board(void) {
   if (board_usable()) return 1;
   uint64_t vdir_id, board_id = 0;
   uint64_t bad = __atomic_load_n(&bad_board, __ATOMIC_RELAXED);
+  if (bad && shim_now() >= __atomic_load_n(&bad_until, __ATOMIC_RELAXED)) bad = 0;
   int named = !shim.board.base && shim_vouched(&vdir_id, &board_id) && board_id != bad;
   if (!shim_active() || (!named && !read_map(&vdir_id, &board_id))) return 0;
   if (shim.board.base && shim.board.header->board_id == board_id) return 0; /* superseded, and no successor yet */
-  if (board_id == bad) return 0;
+  if (bad && board_id == bad) return 0;
   if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) return board_usable();
   int saved = errno, ok = board_usable() || map_board(board_id);
   if (!ok && named && read_map(&vdir_id, &board_id)) ok = map_board(board_id);

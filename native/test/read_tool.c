@@ -166,6 +166,7 @@ int main(int argc, char **argv) {
     struct vr_dyn *d = image_dyn(&m);
     if (!stalled) {
       uint64_t n = __atomic_add_fetch(&d->drain_started, 1, __ATOMIC_SEQ_CST);
+      d->drain_started_inv = ~n;
       d->drain_done_inv = ~n;
       __atomic_store_n(&d->drain_done, n, __ATOMIC_RELEASE);
     }

@@ -33,7 +33,7 @@ final class VdirStarter {
   private final RunPaths run;
   private final UserDirs dirs;
   private final byte[][] environment;
-  private final SpareDaemon spare = new SpareDaemon(() -> spawn(NO_ROOT, logFile("vriftd")));
+  private final SpareDaemon spare;
 
   /** {@code home} is the installed version's directory. The environment is ours: the launcher has scrubbed it. */
   VdirStarter(String home, RunPaths run, UserDirs dirs) throws IOException {
@@ -41,6 +41,7 @@ final class VdirStarter {
     this.run = run;
     this.dirs = dirs;
     this.environment = environment();
+    this.spare = new SpareDaemon(() -> spawn(NO_ROOT, dirs.log("vriftd"))); // that log is our own: not turned over while we write it
   }
 
   /** The installed version's directory that daemons are started from. */
