@@ -183,6 +183,7 @@ static void spoilt_state(void) { change_state(offsetof(struct vr_state, spoilt),
 static void header_bit(void) { change_state(offsetof(struct vr_state, vdir_id), 0x40); }
 static void node_parent(void) { change_state(VR_STATE_HEAD + VR_JOURNAL + VR_SLOTS * 4 + 40 * 7 + offsetof(struct vr_node, parent), 0xffff); }
 static void node_off(void) { change_state(VR_STATE_HEAD + VR_JOURNAL + VR_SLOTS * 4 + 40 * 9 + offsetof(struct vr_node, off), 0x10000000); }
+static void node_room(void) { change_state(VR_STATE_HEAD + VR_JOURNAL + VR_SLOTS * 4 + 40 * 9 + offsetof(struct vr_node, target_cap), 0x4000); }
 static void marked_beyond(void) { change_state(offsetof(struct vr_state, writing), 0x7fffff); }
 static void drain_word(void) { change_vdir(VR_DYN_OFFSET + offsetof(struct vr_dyn, drain_done), 4); }
 static void vdir_header(void) { change_vdir(offsetof(struct vr_header, caps), 1); }
@@ -236,6 +237,7 @@ int main(void) {
   refused("its header is damaged", header_bit);
   refused("a node's parent is younger", node_parent);
   refused("a node's entry lies outside", node_off);
+  refused("a node says that it has room where another's entry is", node_room);
   refused("a mark names no node", marked_beyond);
   refused("the drain numbers contradict each other", drain_word);
   refused("the VDir's header is another", vdir_header);

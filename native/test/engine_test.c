@@ -1,6 +1,6 @@
 /* The engine against a real tree: random changes by hands it does not see and by recorded ones, every answer of vr_lookup compared
  * with lstat; renamed directories, modes, growth, overflow, dead owners, corruption. Nothing outside a temporary directory is touched. */
-#include "vr_engine.h"
+#include "vr_engine_internal.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -340,6 +340,34 @@ static void hurry(void) {
   close(bell);
 }
 
+/* Lost events that were read already, and then everything is distrusted for another reason before the drain is done: what they may have meant for
+ * the watches is still taken back. */
+static void overflow_is_not_forgotten(void) {
+  quiet();
+  engine->st->overflow = 1;
+  vr_engine_distrust(engine);
+  CHECK(engine->st->overflow, "an overflow was forgotten");
+  uint64_t before = rep.overflows;
+  turn();
+  CHECK(!engine->st->overflow && rep.overflows > before + 1, "an overflow was not taken back: %llu", (unsigned long long)(rep.overflows - before));
+  quiet(), ask_all();
+  CHECK(known > 0 && wrong == 0, "%d wrong, %d known", wrong, known);
+}
+
+/* The word that says which drains have begun is damaged while some were begun and given up: a barrier waits for the newest all the same. */
+static void newest_drain(void) {
+  const struct vr_vdir *v = vr_engine_vdir(engine);
+  struct vr_dyn was = *v->dyn, *d = engine->dyn;
+  for (int bit = 0; bit < 64; bit++)
+    for (int inverse = 0; inverse < 2; inverse++) {
+      uint64_t begun = was.drain_done + 3;
+      d->drain_started = begun ^ (inverse ? 0 : 1ull << bit);
+      d->drain_started_inv = ~begun ^ (inverse ? 1ull << bit : 0);
+      CHECK(vr_newest_drain(v) >= begun, "bit %d, inverse %d: %llu", bit, inverse, (unsigned long long)(vr_newest_drain(v) - was.drain_done));
+    }
+  d->drain_started = was.drain_started, d->drain_started_inv = was.drain_started_inv;
+}
+
 static void growth(void) {
   uint64_t generation = rep.generation;
   mkdir(at("many"), 0755);
@@ -410,6 +438,8 @@ int main(void) {
   dead_owner();
   watcher_ends();
   hurry();
+  overflow_is_not_forgotten();
+  newest_drain();
   growth();
   corruption();
   adoption();

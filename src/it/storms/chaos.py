@@ -155,13 +155,18 @@ class Chaos:
         return "SIGKILL at a named point" if not os.path.exists("/proc/%d" % pid) else "SIGKILL at a random instant"
 
     def vdir_d_stopped(self):
+        self.forgive()
         pid = self.g.daemon(self.a)
-        if not pid:
+        if not pid:  # one that was stopped for long was replaced; too often, and there is none for ten minutes
+            self.deaths = FORGIVE_AFTER
             return None
         self.g.kill(pid, signal.SIGSTOP)
         time.sleep(0.05 + self.rng.random() * 0.5)
         self.g.kill(pid, signal.SIGCONT)
-        return "SIGSTOP for up to 0.55 s", self.served(time.monotonic())
+        took = self.served(time.monotonic())
+        if self.g.daemon(self.a) != pid:
+            self.deaths += 1
+        return "SIGSTOP for up to 0.55 s", took
 
     def vriftd_crash(self):
         pid = self.g.coordinator()

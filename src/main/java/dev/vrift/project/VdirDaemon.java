@@ -85,6 +85,13 @@ public final class VdirDaemon {
   private int serve(RunPaths run, Order order, int readyFd) throws IOException {
     String root = order.root();
     RunPaths.Project paths = run.of(root);
+    if (readyFd >= 0 && !Files.isDirectory(run.dir())) { // vriftd started us there: everything was stopped and removed since
+      Log.info(run.dir() + " is gone; not serving ".concat(root));
+      return EXIT_TAKEN;
+    }
+    if (!Files.isDirectory(Path.of(root))) { // before anything is made for it
+      throw new IOException("cannot open ".concat(root).concat(": it is no directory"));
+    }
     privateDir(run.dir());
     privateDir(run.projects());
     privateDir(paths.dir());

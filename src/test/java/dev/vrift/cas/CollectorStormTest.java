@@ -22,7 +22,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /**
  * Collecting and ingesting at the same time, by processes of their own that are killed now and then: after every round each content that a project
- * references is there and right. 40 rounds here; the long run: {@code ./mvnw -q -Dtest=CollectorStormTest -Dvrift.storm.rounds=1000 test}, with
+ * references is there and right. 40 rounds here; the long run: {@code mvn -q -Dtest=CollectorStormTest -Dvrift.storm.rounds=1000 test}, with
  * {@code -Dvrift.storm.seed=N} to repeat one.
  */
 class CollectorStormTest {
