@@ -230,6 +230,14 @@ static int is_stopped_for_all(const struct places *p) {
   return lstat(name, &st) == 0;
 }
 
+/* 0: a daemon that this process starts would have its limits, for all projects. Says so, once. */
+static int limits_allow(void) {
+  static int said;
+  const char *low = limit_too_low();
+  if (low && !said++) say("%s: none is started, running natively. Raise the limit, or type `vrift run true` where there is none", low);
+  return !low;
+}
+
 /* Under the start lock: what is there is ended if it must be, and a new one started. 0: it is ready. */
 static int replace(const struct places *p, int lock, struct history h, enum verdict v, pid_t peer, int64_t deadline) {
   if (v == HUNG && !end_coordinator(p, peer, SIGKILL)) return -1;
@@ -277,7 +285,7 @@ int is_stop_in_force(const struct places *p) {
 }
 
 int ensure_vriftd(const struct places *p, int64_t deadline, enum starter who) {
-  int fd = reach_vriftd(p, deadline, who);
+  int fd = limits_allow() ? reach_vriftd(p, deadline, who) : -1;
   if (fd < 0) return -1;
   close(fd);
   return 0;
@@ -329,7 +337,7 @@ static void ask_open(const struct places *p, pid_t silent) {
 }
 
 void open_in_background(const struct places *p, pid_t silent) {
-  if (asking_already(p)) return;
+  if (!limits_allow() || asking_already(p)) return;
   pid_t pid = fork();
   if (pid < 0) return;
   if (pid == 0) {

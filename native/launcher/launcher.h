@@ -91,6 +91,11 @@ int coordinator_needs_care(const struct places *p, int *stopped);
 int is_stopped(pid_t pid);
 /* 1: `vrift stop` was typed: nothing is started until the next explicit command. */
 int is_stop_in_force(const struct places *p);
+/* limits.c. Resource limits that would cripple a daemon started by this process: what is too low, in words for the user, or NULL. */
+const char *limit_too_low(void);
+/* In the child that becomes a daemon: as high as they may be. */
+void raise_limits(void);
+
 /* start.c: how a JVM and vriftd are started. */
 /* Starts vriftd as a child in its own session. Read end of its ready pipe, or -errno. */
 int spawn_vriftd(const struct places *p);

@@ -1,11 +1,10 @@
-/* How a JVM and the coordinator are started: command line, environment, descriptors, limits. When, and by whom: coordinator.c. */
+/* How a JVM and the coordinator are started: command line, environment, descriptors. When, and by whom: coordinator.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -57,19 +56,6 @@ void become_plain(int log, int ready) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void raise_limits(void) {
-  static const int which[] = {RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_STACK, RLIMIT_NPROC};
-  for (size_t i = 0; i < sizeof which / sizeof *which; i++) {
-    struct rlimit l;
-    if (which[i] == RLIMIT_STACK) continue; /* it changes the layout of the address space; the JVM sets its own stacks */
-    if (getrlimit(which[i], &l) == 0 && l.rlim_cur != l.rlim_max) {
-      l.rlim_cur = l.rlim_max;
-      setrlimit(which[i], &l);
-    }
-  }
-  setpriority(PRIO_PROCESS, 0, 0);
 }
 
 static int open_log(const struct places *p) {

@@ -24,7 +24,7 @@ cp "$OUT/vrift" "$work/dist/bin/vrift"
 echo 'int nothing_at_all;' | "${CC:-cc}" -shared -fPIC -x c - -o "$work/dist/lib/vrift/libvrift_shim.so" || exit 77
 cat >"$work/dist/lib/vrift/java" <<END
 #!/bin/sh
-printf '%s\n' "\$@" >>"$work/java.args"; env >>"$work/java.env"; exit 41
+ulimit -n >>"$work/java.limit"; printf '%s\n' "\$@" >>"$work/java.args"; env >>"$work/java.env"; exit 41
 END
 chmod +x "$work/dist/lib/vrift/java"
 export HOME=$work/home VRIFT_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state TMPDIR=$work/tmp
@@ -150,6 +150,19 @@ touch "$work/run/stopped"; sleep 0.5 # those that still wait see it
 rm -f "$work/java.args" "$work/run/vriftd.start"
 "$v" --ensure-coordinator; is "a stop is obeyed" "$? $([ -e "$work/java.args" ] && echo started)" "1 "
 rm -f "$work/run/stopped"
+
+# A shell's own limits are not those of a daemon that serves every shell: raised by who may, and else no daemon is started
+rm -f "$work/java.args" "$work/java.limit" "$work/run/vriftd.start"
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+  out=$(setpriv --bounding-set -sys_resource bash -c 'ulimit -n 40; "$0" run -- sh -c "ulimit -n; exit 3"' "$v" 2>&1); is "limited shell" $? 3
+  has "limited shell" "$out" "limited to 40 open files"; has "limited shell's command" "$out" "40"
+  out=$(setpriv --bounding-set -sys_resource bash -c 'ulimit -f 1000; "$0" run true' "$v" 2>&1); has "limited shell" "$out" "bytes of a file"
+  sleep 0.3; [ ! -e "$work/java.args" ] || fail "a daemon was started with a shell's limits"
+  (ulimit -n 40; "$v" run true; "$v" --ensure-coordinator)
+  for _ in $(seq 100); do [ -s "$work/java.limit" ] && break; sleep 0.02; done
+  [ "$(head -n 1 "$work/java.limit" 2>/dev/null)" -ge 256 ] || fail "limit of a daemon started by root: $(cat "$work/java.limit" 2>&1)"
+  for _ in $(seq 150); do flock -n "$work/run/vriftd.start" true 2>/dev/null && break; sleep 0.02; done
+fi
 
 # A daemon that is stopped, or accepts and says nothing, costs 50 ms once, and junk does no harm
 id=$(ls "$work/run/p" 2>/dev/null | head -n 1)
