@@ -158,10 +158,10 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
   has "limited shell" "$out" "limited to 40 open files"; has "limited shell's command" "$out" "40"
   out=$(setpriv --bounding-set -sys_resource bash -c 'ulimit -f 1000; "$0" run true' "$v" 2>&1); has "limited shell" "$out" "bytes of a file"
   sleep 0.3; [ ! -e "$work/java.args" ] || fail "a daemon was started with a shell's limits"
-  (ulimit -n 40; "$v" run true; "$v" --ensure-coordinator)
-  for _ in $(seq 100); do [ -s "$work/java.limit" ] && break; sleep 0.02; done
-  [ "$(head -n 1 "$work/java.limit" 2>/dev/null)" -ge 256 ] || fail "limit of a daemon started by root: $(cat "$work/java.limit" 2>&1)"
-  for _ in $(seq 150); do flock -n "$work/run/vriftd.start" true 2>/dev/null && break; sleep 0.02; done
+  if (ulimit -n 40; ulimit -n 256) 2>/dev/null; then
+    (ulimit -n 40; "$v" --ensure-coordinator)
+    [ "$(head -n 1 "$work/java.limit" 2>/dev/null)" -ge 256 ] || fail "limit of a daemon started by root: $(cat "$work/java.limit" 2>&1)"
+  fi
 fi
 
 # A daemon that is stopped, or accepts and says nothing, costs 50 ms once, and junk does no harm
