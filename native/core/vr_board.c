@@ -19,9 +19,12 @@ static uint64_t boottime(void) {
 int vr_board_attach(struct vr_board *b, void *base, size_t size) {
   if (!base || size != VR_BOARD_SIZE) return -1;
   struct vr_board_header *h = b->header;
-  memcpy(h, base, sizeof *h);
+  const struct vr_board_header *m = base;
+  _Static_assert(VR_BOARD_FACTS % 8 == 0, "copied in words");
+  vr_facts_copy(h, m, VR_BOARD_FACTS);
   if (h->magic != VR_BOARD_MAGIC || h->version != VR_BOARD_VERSION || h->file_size != VR_BOARD_SIZE) return -1;
-  if (h->checksum != vr_hash64(h, offsetof(struct vr_board_header, checksum), VR_BOARD_MAGIC)) return -1;
+  /* The copy is what was summed, if it is still the same after that. */
+  if (m->checksum != vr_hash64(m, offsetof(struct vr_board_header, checksum), VR_BOARD_MAGIC) || !vr_facts_equal(h, m, VR_BOARD_FACTS)) return -1;
   uint8_t *p = base;
   b->dyn = (struct vr_board_dyn *)(void *)(p + VR_BOARD_DYN_OFFSET);
   b->ver = (uint64_t *)(void *)(p + VR_BOARD_VER_OFFSET);

@@ -7,14 +7,16 @@
 
 struct vr_board {
   uint8_t *base; /* whole mapping; NULL: none */
-  struct vr_board_header header[1]; /* a copy of our own, checked: what happens to the file's does not reach us */
   struct vr_board_dyn *dyn;
   uint64_t *ver;             /* [VR_SLOTS] */
   struct vr_record *records; /* [VR_BOARD_RECORDS] */
   struct vr_staged *staged;  /* [VR_BOARD_STAGED] */
   uint64_t *classify;        /* [VR_BOARD_CLASSIFY] pids of unclassified programs */
   uint64_t *watchers;        /* [VR_BOARD_WATCHERS] who watches the project */
+  struct vr_board_header header[1]; /* a copy of our own, checked: what happens to the file's does not reach us. Filled up to the first reserved
+                                     * bytes (the rest is a page that a short process need not touch); by the daemon as a whole */
 };
+#define VR_BOARD_FACTS offsetof(struct vr_board_header, reserved80)
 
 /* What a mutation names. Slots may repeat; at most 6 distinct are kept, more become G. */
 struct vr_intent {
@@ -28,6 +30,23 @@ static inline void vr_intent_slot(struct vr_intent *in, uint32_t slot) {
     if (in->slots[i] == slot) return;
   if (in->nslots < 6) in->slots[in->nslots++] = (uint16_t)slot;
   else in->slots[0] = 0;
+}
+
+/* Copies what a header says (a multiple of 8 bytes), without a function of libc and the page it may lie in. */
+static inline void vr_facts_copy(void *to, const void *from, size_t bytes) {
+  typedef uint64_t __attribute__((may_alias)) word;
+  word *t = (word *)to;
+  const word *f = (const word *)from;
+  for (size_t i = 0; i < bytes / 8; i++) {
+    t[i] = f[i];
+    __asm__("" : : : "memory"); /* no loop that the compiler would make a memcpy of */
+  }
+}
+static inline int vr_facts_equal(const void *a, const void *b, size_t bytes) {
+  typedef uint64_t __attribute__((may_alias)) word;
+  uint64_t differ = 0;
+  for (size_t i = 0; i < bytes / 8; i++) differ |= ((const word *)a)[i] ^ ((const volatile word *)b)[i];
+  return !differ;
 }
 
 /* Checks size, header and checksum of a mapped board. 0: good. */

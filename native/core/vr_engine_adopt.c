@@ -59,8 +59,9 @@ static const char *strange_vdir(struct vr_engine *e, struct vr_vdir *v, const ui
   if (!mine) return "no memory";
   if (size > e->limits.max_bytes) why = "it is larger than may be now";
   else if (vr_vdir_attach(v, p, size)) why = "its header is damaged";
-  else if (vr_fill_header(e, mine, id, v->header->index_buckets, v->header->entries_size, size) < 0 || memcmp(mine, v->header, sizeof *mine))
+  else if (vr_fill_header(e, mine, id, v->header->index_buckets, v->header->entries_size, size) < 0 || memcmp(mine, p, sizeof *mine))
     why = "it was made under other circumstances";
+  if (!why) memcpy(v->header, mine, sizeof *mine);
   free(mine);
   const struct vr_dyn *d = v->dyn;
   if (why) return why;

@@ -207,6 +207,7 @@ int vr_engine_new_file(struct vr_engine *e, uint64_t entries, uint64_t bytes) {
   struct vr_vdir v = {0};
   if (r == 0) vr_bus_add(p, size, VR_BUS_VDIR);
   if (r == 0 && vr_vdir_attach(&v, p, size) != 0) r = -EIO;
+  if (r == 0) memcpy(v.header, p, sizeof *v.header);
   if (r < 0) {
     munmap(p, size);
     vr_bus_remove(p);
@@ -287,6 +288,7 @@ int vr_engine_take_board(struct vr_engine *e, const char *link) {
       if (vr_board_attach(&b, p, size) == 0 && b.header->board_id == board && !memcmp(b.header->boot_id, boot, 16) &&
           b.header->root_dev == e->root_dev && b.header->root_ino == e->root_ino && b.header->project_id == project &&
           b.header->uid == geteuid() && !vr_gone(&b.dyn->superseded)) {
+        memcpy(b.header, p, sizeof *b.header);
         e->board = b;
         e->board_fd = vr_shm_fd("board", board);
         return 1;
@@ -299,5 +301,9 @@ int vr_engine_take_board(struct vr_engine *e, const char *link) {
     }
   }
   r = vr_board_make(e, &p);
-  return r < 0 ? r : vr_board_attach(&e->board, p, VR_BOARD_SIZE) == 0 ? (e->board_fd = vr_shm_fd("board", e->board.header->board_id), 0) : -EIO;
+  if (r < 0) return r;
+  if (vr_board_attach(&e->board, p, VR_BOARD_SIZE)) return -EIO;
+  memcpy(e->board.header, p, sizeof *e->board.header);
+  e->board_fd = vr_shm_fd("board", e->board.header->board_id);
+  return 0;
 }

@@ -14,9 +14,10 @@
 int vr_vdir_attach(struct vr_vdir *v, const void *base, size_t size) {
   const struct vr_header *h = v->header;
   if (!base || size < VR_INDEX_OFFSET + sizeof(struct vr_bucket)) return -1;
-  memcpy(v->header, base, sizeof *h);
+  const struct vr_header *m = base;
+  vr_facts_copy(v->header, m, VR_FACTS);
   if (h->magic != VR_MAGIC || h->version != VR_VERSION || h->file_size != size || h->slots != VR_SLOTS) return -1;
-  if (h->checksum != vr_hash64(h, offsetof(struct vr_header, checksum), VR_MAGIC)) return -1;
+  if (m->checksum != vr_hash64(m, offsetof(struct vr_header, checksum), VR_MAGIC) || !vr_facts_equal(h, m, VR_FACTS)) return -1;
   uint64_t buckets = h->index_buckets;
   if (!buckets || (buckets & (buckets - 1)) || buckets > size / sizeof(struct vr_bucket)) return -1;
   if (h->index_off != VR_INDEX_OFFSET || h->index_off + buckets * sizeof(struct vr_bucket) > size) return -1;

@@ -13,8 +13,9 @@ struct vr_vdir {
   const uint8_t *entries;
   uint64_t buckets, entries_size, seed;
   uint64_t size;
-  struct vr_header header[1]; /* a copy of our own, checked */
+  struct vr_header header[1]; /* a copy of our own, checked; filled up to the first reserved bytes, by the daemon as a whole */
 };
+#define VR_FACTS ((offsetof(struct vr_header, reserved188) + 7) & ~(size_t)7)
 
 enum vr_answer { VR_FOUND, VR_ENOENT, VR_ENOTDIR, VR_NATIVE };
 

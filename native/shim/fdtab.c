@@ -31,7 +31,7 @@ struct dir {
   char path[DIR_PATH_MAX];
 };
 
-static uint64_t low_words[LOW_MAX] HOT_BSS, words[SHIM_FD_MAX];
+static uint64_t low_words[LOW_MAX] WARM_BSS, words[SHIM_FD_MAX];
 static struct held objects[HELD_MAX];
 static struct dir dirs[DIR_MAX];
 static uint32_t held_high HOT_BSS, held_hint HOT_BSS, dir_hint HOT_BSS, fd_high HOT_BSS, forks HOT_BSS;

@@ -10,10 +10,13 @@
 
 #define PRELOAD_NAME "LD_PRELOAD="
 
-struct shim_state shim HOT_BSS;
-/* Copies of what the environment said, which programs may overwrite. Room for all at their longest; only what is used is touched. */
-static char text[5 * (VR_ROOT_PATH_MAX + 32) + 2 * (SHIM_LIBRARY_MAX + 32)] __attribute__((section(".bss.1text")));
-static uint32_t text_used HOT_BSS;
+struct shim_state shim STATE_BSS;
+/* Copies of what the environment said, which programs may overwrite: in the page that is there already while it lasts, and room for all at their
+ * longest. */
+#define SHORT_TEXT 640
+static char short_text[SHORT_TEXT] HOT_BSS;
+static char text[5 * (VR_ROOT_PATH_MAX + 32) + 2 * (SHIM_LIBRARY_MAX + 32)] FAR_BSS;
+static uint32_t short_used HOT_BSS, text_used HOT_BSS;
 
 struct settings {
   char *off, *root, *run, *preload, *verify, *verify_log, *trace, *sync, *need, *fault, *fault_log; /* whole entries, "NAME=value"; NULL: not set */
@@ -33,13 +36,22 @@ static int has(const char *s, const char *part) {
     if (starts(s, part)) return 1;
   return 0;
 }
-static char *keep(const char *from, size_t n) {
-  if (n >= sizeof text - text_used) return NULL;
-  char *to = text + text_used;
+static char *room(size_t n) {
+  int is_short = n < sizeof short_text - short_used;
+  if (!is_short && n >= sizeof text - text_used) return NULL;
+  uint32_t *used = is_short ? &short_used : &text_used;
+  char *to = (is_short ? short_text : text) + *used;
+  *used += (uint32_t)n + 1;
+  return to;
+}
+static char *copy(char *to, const char *from, size_t n) {
   for (size_t i = 0; i < n; i++) to[i] = from[i];
   to[n] = 0;
-  text_used += (uint32_t)n + 1;
   return to;
+}
+static char *keep(const char *from, size_t n) {
+  char *to = room(n);
+  return to ? copy(to, from, n) : NULL;
 }
 
 /* The first entry of a name counts, as for getenv. */
@@ -83,10 +95,12 @@ static void keep_own_library(char *preload) {
   size_t n = 0;
   const char *own = shim_find_own(preload, &n);
   if (!own || n >= SHIM_LIBRARY_MAX) return;
-  char *entry = keep(PRELOAD_NAME, sizeof PRELOAD_NAME - 1);
+  const size_t name = sizeof PRELOAD_NAME - 1;
+  char *entry = room(name + n);
   if (!entry) return;
-  text_used--; /* goes on where the name's end would stand */
-  if (keep(own, n)) shim.own_lib = entry + sizeof PRELOAD_NAME - 1, shim.var_preload = entry;
+  copy(entry, PRELOAD_NAME, name);
+  shim.own_lib = copy(entry + name, own, n);
+  shim.var_preload = entry;
 }
 
 static int wanted(struct settings *s) {

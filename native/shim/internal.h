@@ -16,7 +16,6 @@
 /* A mapped VDir and this process's need in it (its drain numbers mean nothing in another). Written before it is published in
  * shim.vdir, except need, which only grows. */
 struct shim_mapped {
-  struct vr_vdir v; /* first: shim.vdir points here */
   uint64_t need;
   uint64_t root_dev;
   struct {
@@ -24,8 +23,11 @@ struct shim_mapped {
     uint32_t groups[64];
     uint32_t statx_ok; /* stx_mask holds nothing that an entry does not */
   } who;
+  struct vr_vdir v; /* shim.vdir points here. Last, for its header's end is never touched */
 };
-static inline struct shim_mapped *shim_mapped_of(const struct vr_vdir *v) { return (struct shim_mapped *)(uintptr_t)v; }
+static inline struct shim_mapped *shim_mapped_of(const struct vr_vdir *v) {
+  return (struct shim_mapped *)((uintptr_t)v - offsetof(struct shim_mapped, v));
+}
 static inline const struct vr_vdir *shim_vdir(void) { return __atomic_load_n(&shim.vdir, __ATOMIC_ACQUIRE); }
 
 /* exec.c: the entry of a separated list that is our library: start, or NULL. */

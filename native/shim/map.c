@@ -18,7 +18,7 @@
 #define MOUNT_SYNC 16
 #define MAPPED_MAX 32 /* VDirs that one process may see in its life; after that it stays native */
 
-static struct shim_mapped mapped[MAPPED_MAX] __attribute__((section(".bss.2mapped"))); /* behind the texts of init.c */
+static struct shim_mapped mapped[MAPPED_MAX] NEAR_BSS;
 static unsigned mapped_count HOT_BSS;
 static int busy HOT_BSS;            /* one thread maps; the others go on natively */
 static uint64_t bad_board HOT_BSS, bad_until HOT_BSS; /* id of one that is not usable, and how long it is not tried again */
@@ -49,8 +49,10 @@ static void hex_to(char *to, uint64_t v) {
 
 /* The text of the map link: "<vdir hex>.<board hex>". */
 static int read_map(uint64_t *vdir_id, uint64_t *board_id) {
-  char path[VR_ROOT_PATH_MAX + 8], text[2 * HEX + 2];
+  char text[2 * HEX + 2];
   size_t n = strlen(shim.project_run);
+  if (n > VR_ROOT_PATH_MAX) return 0;
+  char path[n + 8]; /* no larger than it must be: each page of the stack that is touched first is paid for */
   memcpy(path, shim.project_run, n);
   memcpy(path + n, "/map", 5);
   if (raw_readlink(AT_FDCWD, path, text, sizeof text) != 2 * HEX + 1) return 0;
@@ -93,25 +95,23 @@ static void unmap(void *p, size_t size) {
 /* Checks a board before it may be laid over the old one. */
 static int map_board(uint64_t id) {
   size_t size;
-  struct vr_board fresh = {0};
-  void *p = map_file("/dev/shm/vrift_board_", id, 1, NULL, VR_BOARD_SIZE, &size);
+  static struct vr_board fresh FAR_BSS; /* for a successor; guarded by busy */
+  struct vr_board *b = shim.board.base ? &fresh : &shim.board;
+  uint8_t *p = map_file("/dev/shm/vrift_board_", id, 1, NULL, VR_BOARD_SIZE, &size);
   if (!p) return 0;
-  if (vr_board_attach(&fresh, p, size)) { /* another version's, or damaged and soon put right by the daemon */
-    __atomic_store_n(&bad_board, id, __ATOMIC_RELAXED);
-    __atomic_store_n(&bad_until, shim_now() + SHIM_RETRY_BAD_NS, __ATOMIC_RELAXED);
+  int gone = vr_gone(&((struct vr_board_dyn *)(void *)(p + VR_BOARD_DYN_OFFSET))->superseded);
+  if (gone || ((struct vr_board_header *)(void *)p)->board_id != id || vr_board_attach(b, p, size)) {
+    if (!gone) { /* another version's, or damaged and soon put right by the daemon */
+      __atomic_store_n(&bad_board, id, __ATOMIC_RELAXED);
+      __atomic_store_n(&bad_until, shim_now() + SHIM_RETRY_BAD_NS, __ATOMIC_RELAXED);
+    }
     unmap(p, size);
     return 0;
   }
-  if (fresh.header->board_id != id || vr_gone(&fresh.dyn->superseded)) {
-    unmap(p, size);
-    return 0;
-  }
-  if (!shim.board.base) {
-    vr_board_attach(&shim.board, p, size);
-  } else {
+  if (b != &shim.board) {
     unmap(p, size);
     if (!map_file("/dev/shm/vrift_board_", id, 1, shim.board.base, VR_BOARD_SIZE, &size)) return 0;
-    *shim.board.header = *fresh.header;
+    vr_facts_copy(shim.board.header, fresh.header, VR_BOARD_FACTS);
     __atomic_store_n(&shim.vdir, NULL, __ATOMIC_RELEASE); /* it was paired with the old one */
     shim_board_replaced();
   }
@@ -141,12 +141,13 @@ int shim_want_board(void) {
 }
 
 int shim_look_for_board(void) {
-  if (!__atomic_load_n(&shim.board.base, __ATOMIC_ACQUIRE)) {
-    uint64_t now = shim_now();
-    if (now < __atomic_load_n(&board_retry_at, __ATOMIC_RELAXED)) return 0;
-    __atomic_store_n(&board_retry_at, now + SHIM_RETRY_BOARD_NS, __ATOMIC_RELAXED);
-  }
-  return shim_want_board();
+  if (__atomic_load_n(&shim.board.base, __ATOMIC_ACQUIRE)) return shim_want_board();
+  /* The first time without a look at the clock, which costs a short process two pages. */
+  uint64_t again = __atomic_load_n(&board_retry_at, __ATOMIC_RELAXED);
+  if (again && shim_now() < again) return 0;
+  if (shim_want_board()) return 1;
+  __atomic_store_n(&board_retry_at, shim_now() + SHIM_RETRY_BOARD_NS, __ATOMIC_RELAXED);
+  return 0;
 }
 
 static uint64_t ns_inode(const char *path) {
@@ -178,7 +179,8 @@ static int same_place(struct shim_mapped *m, int vouched) {
   const uint32_t known = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID_BIT;
   struct statx root;
   struct statfs fs;
-  if (h->root_len != shim.root_len || memcmp(h->root_path, shim.root, shim.root_len)) return 0;
+  const struct vr_header *whole = (const struct vr_header *)(const void *)m->v.base; /* the path was summed a moment ago, and not copied */
+  if (h->root_len != shim.root_len || memcmp(whole->root_path, shim.root, shim.root_len)) return 0;
   if (raw2(SYS_statfs, (long)shim.root, (long)&fs) < 0) return 0;
   m->root_dev = h->root_dev;
   m->who.noexec = (fs.f_flags & MOUNT_NOEXEC) != 0;

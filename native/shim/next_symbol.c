@@ -23,7 +23,7 @@ struct library {
   const uint16_t *versions;
   uint32_t nbuckets, first, bloom_mask, bloom_shift;
 };
-static struct library libraries[LIBRARIES_MAX] NEAR_BSS;
+static struct library libraries[LIBRARIES_MAX] FAR_BSS;
 static int library_count = -1; /* -1: not looked yet; -2: cannot be done */
 static const struct link_map *last_at_start HOT_BSS;
 

@@ -10,10 +10,14 @@
 #define HIDDEN __attribute__((visibility("hidden")))
 #define EXPORT __attribute__((visibility("default")))
 #define SHIM_PATH_MAX 4096
-/* What nearly every process touches lies together, so that a short one pays for one page: sorted to the front of .bss by its name. */
+/* What every process touches lies together, at the front of .bss (it is sorted by name), where the end of the page of .data is left: that page
+ * is paid for anyway. A test holds it to that (native/test/house_test.sh). Behind it what a process touches that does more than ask a little, and
+ * then what is larger and touched at its beginning only. */
 #define HOT_BSS __attribute__((section(".bss.0hot")))
-/* Larger, and mostly only their beginning is touched: directly behind. */
-#define NEAR_BSS __attribute__((section(".bss.0near")))
+#define STATE_BSS __attribute__((section(".bss.1state")))
+#define WARM_BSS __attribute__((section(".bss.2warm")))
+#define NEAR_BSS __attribute__((section(".bss.3near")))
+#define FAR_BSS __attribute__((section(".bss.4far")))
 
 #define SHIM_LIBRARY_MAX 1024 /* bytes of our own file's name */
 
@@ -24,13 +28,13 @@ struct shim_state {
   const char *root, *project_run; /* VRIFT_ROOT, VRIFT_PROJECT_RUN; they never move */
   uint64_t root_dev;   /* 0 until mapped */
   const struct vr_vdir *vdir; /* NULL: none mapped. Load it once per call: it may be replaced, what it points to never is */
-  struct vr_board board;      /* base NULL: none mapped. A successor is mapped over it, at the same address */
   uint32_t verify, trace_fd_wanted, early_calls, leaky; /* leaky: 0 classified as seen, 1 unknown or leaky */
   uint32_t unrecorded; /* a change was made while no board existed */
   uint32_t reads_off;  /* 0, or the VR_STAT_NATIVE_* because of which this process reads natively from now on */
   /* Of the environment at the start, which programs may overwrite: "NAME=value" each, NULL: not set. */
   char *var_preload, *var_root, *var_run, *var_verify, *var_verify_log, *var_trace;
   const char *own_lib; /* our file as LD_PRELOAD has it; NULL: not there */
+  struct vr_board board; /* base NULL: none mapped. A successor is mapped over it, at the same address. Last, for its header's end is never touched */
 };
 extern struct shim_state shim HIDDEN;
 static inline int shim_active(void) { return __builtin_expect(shim.ready > 0, 1); }

@@ -9,8 +9,8 @@
 #include "vr_sys.h"
 #include "writer.h"
 
-static struct sigaction theirs HOT_BSS; /* what the program believes to be installed */
-static int installed HOT_BSS, busy HOT_BSS;
+static struct sigaction theirs WARM_BSS; /* what the program believes to be installed */
+static int installed WARM_BSS, busy WARM_BSS;
 
 /* As the kernel knows it: no function of libc has to be found for a process that only maps and ends. */
 struct kernel_action {

@@ -82,6 +82,13 @@ wait $user 2>/dev/null
 check "uninstall" "$root/scripts/uninstall" "$prefix"
 check "leaves nothing" test -z "$(find "$prefix" -mindepth 2)"
 
+# -- what every process of a build touches of the library's variables lies in the page that its .data has anyway (shim.h, HOT_BSS)
+if [ -n "${OUT:-}" ] && [ -f "$OUT/libvrift_shim.so" ] && command -v nm >/dev/null && ! nm "$OUT/libvrift_shim.so" | grep -q __asan; then
+  at() { nm -n "$OUT/libvrift_shim.so" | awk -v n="$1" '$3 == n { print $1; exit }'; }
+  hot=$((0x$(at shim) + 264)) data=$((0x$(at _DYNAMIC)))
+  check "hot variables in one page with .data: $hot, $data" test $((hot / 4096)) = $((data / 4096))
+fi
+
 # -- one version everywhere
 check "VERSION and pom.xml agree" grep -q "<version>$(cat "$root/VERSION")</version>" <(sed -n '/<artifactId>vrift</,/<packaging>/p' "$root/pom.xml")
 exit $bad
