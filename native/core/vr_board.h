@@ -18,6 +18,9 @@ struct vr_board {
 };
 #define VR_BOARD_FACTS offsetof(struct vr_board_header, reserved80)
 
+/* In a word of classify[]: the libraries that the process has loaded are asked about too. */
+#define VR_CLASSIFY_LIBRARIES 0x40000000u
+
 /* What a mutation names. Slots may repeat; at most 6 distinct are kept, more become G. */
 struct vr_intent {
   uint32_t nslots;

@@ -44,6 +44,11 @@ HIDDEN int shim_vouched(uint64_t *vdir_id, uint64_t *board_id);
 HIDDEN void shim_bus_protect(void);
 /* map.c */
 HIDDEN void shim_classify(const struct vr_vdir *v);
+/* libraries.c: how many libraries were named to dlopen, and the worst of the daemon's verdicts on them (SEEN: there are none). */
+HIDDEN uint32_t shim_libraries_named(void);
+HIDDEN uint32_t shim_libraries_verdict(const struct vr_vdir *v);
+/* What of a row of programs[] tells a file from others. */
+HIDDEN void shim_file_key(struct vr_program *key, const struct statx *x);
 /* path.c: *rel of the working directory, as shim_resolve. */
 HIDDEN int shim_cwd(char *rel);
 

@@ -253,20 +253,19 @@ int shim_want_vdir(void) {
  * is left in a free word of the board for the daemon to look at. */
 void shim_classify(const struct vr_vdir *v) {
   struct statx x;
-  if (raw_statx(AT_FDCWD, "/proc/self/exe", 0, STATX_BASIC_STATS, &x)) return;
-  struct vr_program file = {0};
-  file.dev = ((uint64_t)x.stx_dev_major & 0xfff) << 8 | ((uint64_t)x.stx_dev_major & ~0xfffull) << 32 | (x.stx_dev_minor & 0xff) |
-             ((uint64_t)x.stx_dev_minor & ~0xffull) << 12;
-  file.ino = x.stx_ino;
-  file.size = x.stx_size;
-  file.mtime = (uint64_t)x.stx_mtime.tv_sec;
-  file.mtime_ns = x.stx_mtime.tv_nsec;
-  file.ctime = (uint64_t)x.stx_ctime.tv_sec;
-  file.ctime_ns = x.stx_ctime.tv_nsec;
-  uint32_t verdict = vr_program_verdict(v, &file);
-  __atomic_store_n(&shim.leaky, verdict != VR_PROGRAM_SEEN, __ATOMIC_RELAXED);
-  if (verdict != VR_PROGRAM_UNKNOWN || !shim.board.base) return;
-  uint64_t pid = (uint64_t)raw_getpid();
+  struct vr_program file;
+  uint32_t count, program = VR_PROGRAM_LEAKY, libraries;
+  do { /* a library that another thread names meanwhile counts */
+    count = shim_libraries_named();
+    libraries = shim_libraries_verdict(v);
+    if (raw_statx(AT_FDCWD, "/proc/self/exe", 0, STATX_BASIC_STATS, &x) == 0) {
+      shim_file_key(&file, &x);
+      program = vr_program_verdict(v, &file);
+    }
+    __atomic_store_n(&shim.leaky, program != VR_PROGRAM_SEEN || libraries != VR_PROGRAM_SEEN, __ATOMIC_SEQ_CST);
+  } while (shim_libraries_named() != count);
+  if (program == VR_PROGRAM_LEAKY || libraries == VR_PROGRAM_LEAKY || !shim.leaky || !shim.board.base) return;
+  uint64_t pid = (uint64_t)raw_getpid() | (libraries == VR_PROGRAM_UNKNOWN ? VR_CLASSIFY_LIBRARIES : 0);
   for (unsigned i = 0; i < VR_BOARD_CLASSIFY; i++)
     if (__atomic_load_n(&shim.board.classify[i], __ATOMIC_RELAXED) == pid) return;
   for (unsigned i = 0; i < VR_BOARD_CLASSIFY; i++) {

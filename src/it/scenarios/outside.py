@@ -20,6 +20,48 @@ h.stdout.on("data", () => { if (size() != i * 7 % 50) bad++; i++; ask(); });
 ask();'""")
 
 
+_PLUGIN = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#ifdef PLUGIN
+void gone(const char *path) {
+  long result;
+  __asm__ volatile("syscall" : "=a"(result) : "a"(87L), "D"(path) : "rcx", "r11", "memory");
+}
+#else
+int main(void) {
+  struct stat st;
+  int stale = 0, missing = 0;
+  for (int k = 0; k < 30; k++, usleep(30000)) /* until the daemon has its verdict on us */
+    for (int i = 0; i < 70; i++) stat("known", &st);
+  void *library = dlopen("./plugin.so", RTLD_NOW);
+  void (*gone)(const char *) = library ? (void (*)(const char *))dlsym(library, "gone") : 0;
+  if (!gone) return puts(dlerror()), 1;
+  for (int k = 0; k < 20; k++) {
+    FILE *f = fopen("there", "w");
+    if (!f || fclose(f)) return 1;
+    usleep(150000 + 1000 * (k % 7)); /* memory knows it now */
+    for (int i = 0; i < 30; i++) missing += stat("there", &st) != 0;
+    gone("there");
+    stale += stat("there", &st) == 0;
+  }
+  return printf("missing %d stale %d\n", missing, stale), 0;
+}
+#endif
+"""
+
+
+def plugin_with_system_calls_of_its_own(bed):
+    def prepare(place):
+        for name in ("known", "plugin.c"):
+            with open(place + "/" + name, "w") as f:
+                f.write(_PLUGIN)
+    out = bed.both("gcc -DPLUGIN -shared -fPIC -o plugin.so plugin.c && gcc -o host plugin.c -ldl && ./host", prepare=prepare, verify=False)  # its second look would come too late
+    assert "missing 0 stale 0" in out, out
+
+
 def static_child_then_look(bed):
     place = bed.place("n", True)
     script = "\n".join("echo 'f%d %d' | $T/helper > /dev/null; stat -c %%s f%d" % (i % 3, i + 1, i % 3) for i in range(60))

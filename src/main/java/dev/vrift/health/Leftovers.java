@@ -111,7 +111,8 @@ public final class Leftovers {
     removeIfEmpty(run.projects());
     removeIfEmpty(run.dir());
     removeTree(dirs.logs(), failed);
-    delete(dirs.state().resolve("programs.v1"));
+    delete(dirs.state().resolve("programs.v1")); // of earlier versions
+    delete(dirs.state().resolve("programs.v2"));
     removeIfEmpty(dirs.state());
     removeTree(dirs.cas(), failed);
     HotTier.remove();

@@ -13,8 +13,10 @@ import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 
 /**
@@ -26,7 +28,10 @@ final class ProgramWatch {
   private static final int MAX_KEPT = 4_096;
   /** dev, ino, size, mtime, its ns, ctime, its ns: as {@link Engine#identity} gives them. */
   private static final int KEY_WORDS = 7;
-  private static final String FILE = "programs.v1";
+  /** In what {@link Engine#takeClassify} gives: the libraries that the process has loaded are asked about too (vr_board.h). */
+  private static final int LIBRARIES = 0x4000_0000;
+  private static final int MAX_LIBRARIES = 512;
+  private static final String FILE = "programs.v2";
   private static final long STACK_BYTES = 256 * 1024;
 
   private final Path file;
@@ -66,7 +71,13 @@ final class ProgramWatch {
       int n = Engine.takeClassify(engine, pids);
       for (int i = 0; i < n; i++) {
         try {
-          classify(classifier, pids[i]);
+          int pid = pids[i] & ~LIBRARIES;
+          classify(classifier, "/proc/" + pid + "/exe");
+          if ((pids[i] & LIBRARIES) != 0) {
+            for (String library : loaded(pid)) {
+              classify(classifier, library);
+            }
+          }
         } catch (IOException | RuntimeException e) {
           // The process is gone or not ours to look at: the next one of that program asks again.
           continue;
@@ -76,13 +87,28 @@ final class ProgramWatch {
     }
   }
 
-  private void classify(ProgramClassifier classifier, int pid) throws IOException {
-    byte[] exe = RunPaths.bytes("/proc/" + pid + "/exe");
+  /** The files that a process has mapped to execute. */
+  private static Set<String> loaded(int pid) throws IOException {
+    Set<String> files = new LinkedHashSet<>();
+    for (String line : Files.readString(Path.of("/proc/" + pid + "/maps"), StandardCharsets.ISO_8859_1).split("\n")) {
+      int at = line.indexOf('/');
+      if (at > 0 && line.indexOf('x') > 0 && line.indexOf('x') < line.indexOf(' ', line.indexOf(' ') + 1) && files.size() < MAX_LIBRARIES) {
+        String name = line.substring(line.lastIndexOf('/') + 1);
+        if (name.equals("libvrift_shim.so")) {
+          continue;
+        }
+        files.add(new String(line.substring(at).getBytes(StandardCharsets.ISO_8859_1), StandardCharsets.UTF_8));
+      }
+    }
+    return files;
+  }
+
+  private void classify(ProgramClassifier classifier, String name) throws IOException {
     long[] key = new long[KEY_WORDS];
-    if (Engine.identity(exe, key) < 0) {
+    if (Engine.identity(RunPaths.bytes(name), key) < 0) {
       return;
     }
-    Path program = Files.readSymbolicLink(Path.of("/proc/" + pid + "/exe"));
+    Path program = name.startsWith("/proc/") ? Files.readSymbolicLink(Path.of(name)) : Path.of(name);
     String line = line(key);
     Integer verdict = verdicts.get(line);
     if (verdict == null) {

@@ -9,6 +9,9 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.TreeSet;
 
 /**
  * What the classifier needs of a 64-bit little-endian x86 ELF file: code ranges, needed libraries, search paths. Every offset and
@@ -30,7 +33,14 @@ public final class ElfFile implements AutoCloseable {
   private final FileChannel channel;
   private final long length;
   private final List<Segment> segments = new ArrayList<>();
+  private static final int SHT_SYMTAB = 2;
+  private static final int SHN_LORESERVE = 0xff00;
+  private static final int STT_OBJECT = 1;
+  private static final int STT_FUNC = 2;
+  private static final int SYMBOL_SIZE = 24;
+  private static final long MAX_SYMBOLS = 64L << 20;
   private final List<Range> code = new ArrayList<>();
+  private Range symbols;
   private final List<String> needed = new ArrayList<>();
   private final List<String> searchPaths = new ArrayList<>();
 
@@ -51,6 +61,7 @@ public final class ElfFile implements AutoCloseable {
           }
         }
       }
+      leaveOutData();
       readDynamic();
     } catch (IOException | RuntimeException e) {
       channel.close();
@@ -58,7 +69,7 @@ public final class ElfFile implements AutoCloseable {
     }
   }
 
-  /** Executable sections, or executable segments where there is no section table. */
+  /** Executable sections, or executable segments where there is no section table; without what the symbol table calls data. */
   public List<Range> code() {
     return List.copyOf(code);
   }
@@ -133,6 +144,55 @@ public final class ElfFile implements AutoCloseable {
       boolean inFile = t.getInt(p + 4) != 8;
       if (executable && inFile) {
         code.add(new Range(t.getLong(p + 24), t.getLong(p + 32)));
+      }
+      if (t.getInt(p + 4) == SHT_SYMTAB && t.getLong(p + 56) == SYMBOL_SIZE && t.getLong(p + 32) <= MAX_SYMBOLS) {
+        symbols = new Range(t.getLong(p + 24), t.getLong(p + 32));
+      }
+    }
+  }
+
+  /** Tables that stand among code, as assembler sources have them, where the symbol table says so and no function begins in them. */
+  private void leaveOutData() throws IOException {
+    if (symbols == null) {
+      return;
+    }
+    ByteBuffer t = read(symbols.offset(), symbols.size());
+    TreeMap<Long, Long> data = new TreeMap<>();
+    TreeSet<Long> functions = new TreeSet<>();
+    for (int p = 0; p + SYMBOL_SIZE <= t.limit(); p += SYMBOL_SIZE) {
+      int type = t.get(p + 4) & 15;
+      int section = t.getShort(p + 6) & 0xffff;
+      long at = t.getLong(p + 8);
+      long size = t.getLong(p + 16);
+      if (section == 0 || section >= SHN_LORESERVE) {
+        continue;
+      } else if (type == STT_OBJECT && size > 0) {
+        data.merge(at, size, Math::min);
+      } else if (type == STT_FUNC) {
+        functions.add(at);
+      }
+    }
+    for (Map.Entry<Long, Long> d : data.entrySet()) {
+      Long next = functions.ceiling(d.getKey());
+      if (next == null || next - d.getKey() >= d.getValue()) {
+        cutOut(d.getKey(), d.getValue());
+      }
+    }
+  }
+
+  private void cutOut(long vaddr, long size) {
+    for (Segment s : segments) {
+      if (s.type() != PT_LOAD || (s.flags() & 1) == 0 || vaddr < s.vaddr() || size > s.filesz() || vaddr - s.vaddr() > s.filesz() - size) {
+        continue;
+      }
+      long from = vaddr - s.vaddr() + s.offset();
+      for (int i = 0; i < code.size(); i++) {
+        Range r = code.get(i);
+        if (from >= r.offset() && from + size <= r.offset() + r.size()) {
+          code.set(i, new Range(r.offset(), from - r.offset()));
+          code.add(i + 1, new Range(from + size, r.offset() + r.size() - from - size));
+          return;
+        }
       }
     }
   }

@@ -29,11 +29,14 @@ public final class ProgramClassifier {
   private static final int OVERLAP = 64;
   private static final int MAX_OBJECTS = 512;
 
-  /** The C library itself and what the kernel or we bring: their system calls are what the hooks stand in front of. */
+  /**
+   * The C library itself and what the kernel or we bring: their system calls are what the hooks stand in front of. And OpenSSL's libcrypto, which asks
+   * the kernel through libc only, but has tables among its code that look like anything.
+   */
   private static final Set<String> TRUSTED =
       Set.of(
           "libc.so.6", "ld-linux-x86-64.so.2", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libm.so.6",
-          "libutil.so.1", "libresolv.so.2", "libanl.so.1", "libvrift_shim.so");
+          "libutil.so.1", "libresolv.so.2", "libanl.so.1", "libvrift_shim.so", "libcrypto.so.3", "libcrypto.so.1.1");
 
   private static final List<String> DEFAULT_DIRS =
       List.of("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib");
@@ -50,6 +53,9 @@ public final class ProgramClassifier {
     Set<String> inherited = new LinkedHashSet<>();
     todo.add(program);
     try {
+      if (ofTheSystem(program)) {
+        return Verdict.SEEN;
+      }
       while (!todo.isEmpty()) {
         Path object = todo.poll().toRealPath();
         if (!done.add(object)) {
@@ -77,6 +83,11 @@ public final class ProgramClassifier {
     } catch (IOException | RuntimeException e) {
       return Verdict.LEAKY;
     }
+  }
+
+  /** A library of {@link #TRUSTED}, where the system has it. */
+  public static boolean ofTheSystem(Path file) {
+    return TRUSTED.contains(file.getFileName().toString()) && file.getParent() != null && DEFAULT_DIRS.contains(file.getParent().toString());
   }
 
   private static Path find(String name, Set<String> searchPaths) throws IOException {
