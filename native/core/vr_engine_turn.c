@@ -18,7 +18,6 @@
 #define PATROL_STEP 64
 #define HASTE_STEP 400
 #define SWEEP_STEP 32
-#define SWEEP_LAP 25 /* steps at least for the whole tree: half a second */
 #define SWEEP_NS 20000000ull
 
 /* Step "ver": which slots are dirty, and at which value. Blocks of eight without a difference are passed over: a turn every few
@@ -185,8 +184,7 @@ static void verify_some(struct vr_engine *e, uint64_t until) {
 static void sweep(struct vr_engine *e) {
   if (e->now < e->sweep_due) return;
   e->sweep_due = e->now + SWEEP_NS;
-  uint32_t steps = e->st->node_count / SWEEP_LAP + 1; /* a small tree need not be gone through ten times a second */
-  for (uint32_t i = 0; i < SWEEP_STEP && i < steps; i++) {
+  for (uint32_t i = 0; i < SWEEP_STEP && e->st->node_count; i++) {
     if (e->sweep >= e->st->node_count) e->sweep = 0;
     uint32_t n = e->sweep++;
     struct vr_node *x = &e->nodes[n];
