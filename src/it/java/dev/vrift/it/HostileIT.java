@@ -41,6 +41,10 @@ class HostileIT {
 
   @AfterEach
   void end() throws Exception {
+    ProcessBuilder stop = new ProcessBuilder(Bed.vrift(), "stop", "--all"); // a project's daemon that is alone for long has started a vriftd
+    stop.environment().put("VRIFT_RUNTIME_DIR", run.toString());
+    stop.environment().put("XDG_STATE_HOME", temp.resolve("state").toString());
+    stop.redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor(TIMEOUT_S, TimeUnit.SECONDS);
     for (Process p : daemons) {
       p.destroyForcibly().waitFor();
     }
