@@ -72,10 +72,11 @@ final class ProgramWatch {
       for (int i = 0; i < n; i++) {
         try {
           int pid = pids[i] & ~LIBRARIES;
-          classify(classifier, "/proc/" + pid + "/exe");
+          classify(classifier, "/proc/" + pid + "/exe", Set.of());
           if ((pids[i] & LIBRARIES) != 0) {
-            for (String library : loaded(pid)) {
-              classify(classifier, library);
+            Set<String> loaded = loaded(pid);
+            for (String library : loaded) {
+              classify(classifier, library, loaded);
             }
           }
         } catch (IOException | RuntimeException e) {
@@ -103,7 +104,7 @@ final class ProgramWatch {
     return files;
   }
 
-  private void classify(ProgramClassifier classifier, String name) throws IOException {
+  private void classify(ProgramClassifier classifier, String name, Set<String> loaded) throws IOException {
     long[] key = new long[KEY_WORDS];
     if (Engine.identity(RunPaths.bytes(name), key) < 0) {
       return;
@@ -114,7 +115,7 @@ final class ProgramWatch {
     if (verdict == null) {
       long[] again = new long[KEY_WORDS];
       verdict =
-          classifier.classify(program) == ProgramClassifier.Verdict.SEEN ? VDirLayout.PROGRAM_SEEN : VDirLayout.PROGRAM_LEAKY;
+          classifier.classify(program, loaded) == ProgramClassifier.Verdict.SEEN ? VDirLayout.PROGRAM_SEEN : VDirLayout.PROGRAM_LEAKY;
       if (Engine.identity(RunPaths.bytes(program), again) < 0 || !Arrays.equals(key, again)) {
         return; // replaced while we looked, or in another mount namespace
       }

@@ -48,6 +48,11 @@ public final class ProgramClassifier {
 
   /** Classifies a program file. Anything that cannot be read or found is LEAKY: that costs speed, never truth. */
   public Verdict classify(Path program) {
+    return classify(program, Set.of());
+  }
+
+  /** The same for a library that a process has loaded beside these files: what it needs by name may be one of them, as the dynamic linker sees it. */
+  public Verdict classify(Path program, Set<String> loaded) {
     Set<Path> done = new HashSet<>();
     Deque<Path> todo = new ArrayDeque<>();
     Set<String> inherited = new LinkedHashSet<>();
@@ -74,7 +79,7 @@ public final class ProgramClassifier {
           }
           for (String name : elf.needed()) {
             if (!TRUSTED.contains(name)) {
-              todo.add(find(name, inherited));
+              todo.add(find(name, inherited, loaded));
             }
           }
         }
@@ -90,7 +95,7 @@ public final class ProgramClassifier {
     return TRUSTED.contains(file.getFileName().toString()) && file.getParent() != null && DEFAULT_DIRS.contains(file.getParent().toString());
   }
 
-  private static Path find(String name, Set<String> searchPaths) throws IOException {
+  private static Path find(String name, Set<String> searchPaths, Set<String> loaded) throws IOException {
     if (name.indexOf('/') >= 0) {
       return Path.of(name);
     }
@@ -104,6 +109,11 @@ public final class ProgramClassifier {
       Path p = Path.of(dir, name);
       if (Files.isReadable(p)) {
         return p;
+      }
+    }
+    for (String file : loaded) {
+      if (file.endsWith("/" + name)) {
+        return Path.of(file);
       }
     }
     throw new IOException("library " + name + " not found");
