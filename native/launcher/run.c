@@ -195,7 +195,7 @@ static int report(struct run *r, const struct outcome *o, int64_t lines_before) 
       case PROGRAM_PRIVILEGED: say("%s is setuid or setgid: the library is not loaded into it, it ran natively", path); break;
       case PROGRAM_FOREIGN: say("%s is not a glibc x86-64 program: it ran natively", path); break;
       default:
-        if (took > LOADED_MS) say("the library was used by no program of this command; it ran natively. Type: vrift doctor");
+        if (took > LOADED_MS) say("the library was used by no program of this command: it was not loaded, or nothing in the project was asked for. Type: vrift doctor");
     }
   }
   if (!r->verify) return 0;
