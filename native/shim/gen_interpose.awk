@@ -14,7 +14,7 @@ BEGIN {
   close(cmd)
   H = OUT "/interpose_gen.h"; C = OUT "/interpose_gen.c"; M = OUT "/exports.map"; S = OUT "/symbols.txt"
   printf "/* Generated from interpose.def. Do not edit. */\n#ifndef INTERPOSE_GEN_H\n#define INTERPOSE_GEN_H\n" > H
-  n = split("dirent dlfcn errno fcntl fts ftw glob mqueue poll semaphore signal spawn stdarg stdio stdlib sys/epoll sys/msg sys/resource sys/select sys/sem sys/socket sys/stat sys/time sys/types sys/uio sys/wait time utime wchar unistd", hs, " ")
+  n = split("dirent dlfcn errno fcntl fts ftw glob mqueue poll semaphore signal spawn stdarg stdio stdlib sys/epoll sys/msg sys/resource sys/select sys/sem sys/socket sys/stat sys/statfs sys/statvfs sys/time sys/types sys/uio sys/wait time utime wchar unistd", hs, " ")
   for (i = 1; i <= n; i++) printf "#include <%s.h>\n", hs[i] > H
   printf "#include \"shim.h\"\n" > H
   printf "/* Generated from interpose.def. Do not edit. */\n#include <sys/syscall.h>\n#include \"interpose_gen.h\"\n#include \"raw.h\"\n#include \"writer.h\"\nstruct shim_reals real WARM_BSS;\n" > C

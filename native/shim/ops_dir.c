@@ -3,22 +3,26 @@
 #include "interpose_gen.h"
 #include "internal.h"
 #include "raw.h"
+#include "writer.h"
 
 #define REAL_OR(name, failed) \
   if (!HAVE(name)) return (errno = ENOSYS), failed
 
+/* By its inode too: "." and "a/.." and a link to it are the same directory. */
+static __attribute__((noinline)) void promote_listed(int dirfd, const char *path) {
+  char rel[SHIM_PATH_MAX];
+  struct stat st;
+  int n = shim_real_rel(dirfd, path, rel);
+  if (n >= 0) shim_stage_promote_children(rel, n);
+  if (raw_stat(dirfd, path, &st, 0) == 0) shim_stage_promote_in(st.st_dev, st.st_ino);
+}
 /* 0, or the errno of an absent directory. Promotes what is staged in it. */
 static int before_listing(int dirfd, const char *path) {
   if (!shim_active() || !shim_text(path)) return 0;
   int saved = errno, err = shim_known_absent(dirfd, path);
+  if (!err && shim_stage_any()) promote_listed(dirfd, path);
   errno = saved;
-  if (err || !shim.board.base || !__atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_RELAXED)) return err;
-  char rel[SHIM_PATH_MAX];
-  int n = shim_resolve(dirfd, path, rel);
-  if (n >= 0) shim_stage_promote_children(rel, n);
-  else shim_stage_promote_all();
-  errno = saved;
-  return 0;
+  return err;
 }
 
 DIR *hook_opendir(const char *path) {
@@ -33,12 +37,13 @@ ALIASES_opendir
 
 DIR *hook_fdopendir(int fd) {
   REAL_OR(fdopendir, NULL);
-  if (shim_active() && shim.board.base && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_RELAXED)) {
+  if (shim_active() && shim_stage_any()) {
     int saved = errno;
     char rel[SHIM_PATH_MAX];
+    struct stat st;
     int n = shim_fd_dir_path(fd, rel);
     if (n >= 0) shim_stage_promote_children(rel, n);
-    else shim_stage_promote_all();
+    if (raw_fstat(fd, &st) == 0) shim_stage_promote_in(st.st_dev, st.st_ino);
     errno = saved;
   }
   return real.fdopendir(fd);
@@ -69,11 +74,11 @@ int hook_scandirat(int dirfd, const char *path, struct dirent ***list, int (*fil
 }
 ALIASES_scandirat
 
-/* These walk by libc's own calls, which nobody sees: what this process has staged is put in place before. */
+/* These walk by libc's own calls, which nobody sees: whatever anybody has staged is put in place before. */
 static void before_walk(void) {
   if (!shim_active()) return;
   int saved = errno;
-  shim_stage_promote_all();
+  shim_stage_promote_below("", 0);
   errno = saved;
 }
 int hook_glob(const char *pattern, int flags, int (*errfunc)(const char *, int), glob_t *g) {

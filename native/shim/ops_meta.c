@@ -151,6 +151,43 @@ ALIASES_posix_fallocate
 /* An ACL of a directory decides who may search it: the whole project then. Other names move only ctime. */
 static int xattr_flags(const char *name) { return name && strncmp(name, "system.posix_acl_", 17) == 0 ? SHIM_DIR : 0; }
 
+static void before_look(const char *path) {
+  int saved = errno;
+  if (recording() && shim_text(path)) shim_promote_path(AT_FDCWD, path);
+  errno = saved;
+}
+ssize_t hook_getxattr(const char *path, const char *name, void *value, size_t size) {
+  before_look(path);
+  return raw_libc(raw4(SYS_getxattr, (long)path, (long)name, (long)value, (long)size));
+}
+ALIASES_getxattr
+ssize_t hook_lgetxattr(const char *path, const char *name, void *value, size_t size) {
+  before_look(path);
+  return raw_libc(raw4(SYS_lgetxattr, (long)path, (long)name, (long)value, (long)size));
+}
+ALIASES_lgetxattr
+ssize_t hook_listxattr(const char *path, char *list, size_t size) {
+  before_look(path);
+  return raw_libc(raw3(SYS_listxattr, (long)path, (long)list, (long)size));
+}
+ALIASES_listxattr
+ssize_t hook_llistxattr(const char *path, char *list, size_t size) {
+  before_look(path);
+  return raw_libc(raw3(SYS_llistxattr, (long)path, (long)list, (long)size));
+}
+ALIASES_llistxattr
+int hook_statfs(const char *path, struct statfs *buf) {
+  NEED(statfs)
+  before_look(path);
+  return real.statfs(path, buf);
+}
+ALIASES_statfs
+int hook_statvfs(const char *path, struct statvfs *buf) {
+  NEED(statvfs)
+  before_look(path);
+  return real.statvfs(path, buf);
+}
+ALIASES_statvfs
 int hook_setxattr(const char *path, const char *name, const void *value, size_t size, int flags) {
   int token = begin_path(AT_FDCWD, path, SHIM_FOLLOW | xattr_flags(name));
   return finish(token, raw6(SYS_setxattr, (long)path, (long)name, (long)value, (long)size, flags, 0));

@@ -60,6 +60,7 @@ static int rename_any(int fromfd, const char *from, int tofd, const char *to, un
   shim_intent_path(&in, fromfd, from, dir_flag);
   int from_inside = in.nslots > 0;
   shim_intent_path(&in, tofd, to, dir_flag);
+  if (kind == SOURCE_DIR) promote_tree(tofd, to); /* a directory that only looks empty must not be replaced */
   if ((flags & RENAME_EXCHANGE) && source_of(tofd, to, &other) == SOURCE_DIR) {
     promote_tree(tofd, to);
     kind = SOURCE_DIR;

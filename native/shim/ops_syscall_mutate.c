@@ -70,6 +70,10 @@ static int attributes(long number, const long arg[6], long *result) {
     case SYS_truncate: *result = hook_truncate(A(0), arg[1]); return 1;
     case SYS_ftruncate: *result = hook_ftruncate(N(0), arg[1]); return 1;
     case SYS_fallocate: *result = hook_fallocate(N(0), N(1), arg[2], arg[3]); return 1;
+    case SYS_getxattr: *result = hook_getxattr(A(0), A(1), (void *)arg[2], (size_t)arg[3]); return 1;
+    case SYS_lgetxattr: *result = hook_lgetxattr(A(0), A(1), (void *)arg[2], (size_t)arg[3]); return 1;
+    case SYS_listxattr: *result = hook_listxattr(A(0), (char *)arg[1], (size_t)arg[2]); return 1;
+    case SYS_llistxattr: *result = hook_llistxattr(A(0), (char *)arg[1], (size_t)arg[2]); return 1;
     case SYS_setxattr: *result = hook_setxattr(A(0), A(1), A(2), (size_t)arg[3], N(4)); return 1;
     case SYS_lsetxattr: *result = hook_lsetxattr(A(0), A(1), A(2), (size_t)arg[3], N(4)); return 1;
     case SYS_fsetxattr: *result = hook_fsetxattr(N(0), A(1), A(2), (size_t)arg[3], N(4)); return 1;

@@ -148,7 +148,7 @@ void stage_slot_lost(struct stage_slot *slot) {
   VR_FAULT(lost_begin);
   struct vr_stage_place place;
   stage_place_init(&place);
-  if (vr_stage_find(&place, &slot->record, -1) == 0) vr_stage_put(&place, &slot->record, -1, VR_STAGE_COMMIT, slot->old_mtime);
+  if (vr_stage_find(&place, &slot->record, -1) == 0) vr_stage_put(&place, &slot->record, -1, slot->shared ? VR_STAGE_PROMOTE : VR_STAGE_COMMIT, slot->old_mtime);
   vr_stage_leave(&place);
   VR_FAULT(lost_placed);
   stage_record_free(slot);

@@ -14,7 +14,10 @@ static void sync_parent(const struct vr_stage_place *place) {
 int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync) {
   if (!stage_slot_take(slot)) return 0;
   int saved = errno, demoted = 0;
-  if (!stage_slot_is_here(slot)) {
+  /* A vfork child has its own descriptors and its parent's memory: what it has closed is open in its parent, and what it puts onto another
+   * file is not. So it goes by name when its descriptor is gone, and does not demote. */
+  int child = shim_in_vfork_child(), here = stage_slot_is_here(slot);
+  if (!here && !child) {
     stage_slot_lost(slot);
     errno = saved;
     return 1;
@@ -24,13 +27,12 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
   stage_record_refresh(slot);
   stage_place_init(&place);
   struct statx st;
-  int done = stage_find(&place, slot, slot->fd);
+  int fd = here ? slot->fd : -1, done = stage_find(&place, slot, fd);
   if (done == 0) {
     /* Nothing written yet: then the real file, truncated, is exactly native's. */
-    if (slot->record.old_ino && vr_fstatx(slot->fd, &st) == 0 && st.stx_size == 0) how = VR_STAGE_LOCK;
-    done = vr_stage_put(&place, &slot->record, slot->fd, how, slot->old_mtime);
-    /* A vfork child has its own descriptors and its parent's memory: it must not put one onto another file. */
-    if (done < 0 && !shim_in_vfork_child()) demoted = stage_demote(slot, &place);
+    if (!child && slot->record.old_ino && vr_fstatx(fd, &st) == 0 && st.stx_size == 0) how = VR_STAGE_LOCK;
+    done = vr_stage_put(&place, &slot->record, fd, how, slot->old_mtime);
+    if (done < 0 && !child) demoted = stage_demote(slot, &place);
     VR_FAULT(promote_placed);
     if (sync && (demoted || done >= 0)) sync_parent(&place);
   }
@@ -141,6 +143,14 @@ void shim_stage_promote_children(const char *rel, int len) {
   for (uint32_t i = 0; i < end; i++)
     if (is_live(i) && (all || shim.board.staged[i].parent_hash == hash)) promote_index(i);
 }
+void shim_stage_promote_in(uint64_t dev, uint64_t ino) {
+  uint32_t end = scan_end();
+  for (uint32_t i = 0; i < end; i++) {
+    const struct vr_staged *r = &shim.board.staged[i];
+    if (is_live(i) && r->parent_ino == ino && r->parent_dev == dev) promote_index(i);
+  }
+}
+int shim_stage_any(void) { return scan_end() != 0; }
 void shim_stage_promote_below(const char *rel, int len) {
   uint32_t end = len >= 0 ? scan_end() : 0;
   int all = end && (len == 0 || is_below_ours(rel, len));

@@ -56,6 +56,60 @@ with open("a.txt", "w") as f:
     f.write("x" * 100000); print(os.path.getsize("a.txt")); f.flush(); print(os.path.getsize("a.txt") > 0)
 print(open("a.txt").read()[:3]); shutil.copy("a.txt", "b.txt"); os.replace("b.txt", "c.txt")
 f = open("d.txt", "w+"); f.write("data"); f.seek(0); print(f.read()); f.close()'
+# Somebody else, with the library, looks at what is staged: by every spelling of its directory, by libc's own walks, by attributes, and by putting a
+# directory in the place of one that only looks empty. The writer is a child that opens after the fork.
+both looked_at "$python" -c '
+import ctypes, errno, glob, os
+libc = ctypes.CDLL(None)
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int)
+def visit(name, stat, kind): seen.append(name.decode()); return 0
+class Glob(ctypes.Structure): _fields_ = [("n", ctypes.c_size_t), ("v", ctypes.POINTER(ctypes.c_char_p)), ("rest", ctypes.c_byte * 200)]
+def globbed(pattern):
+    g = Glob(); libc.glob(pattern.encode(), 0, None, ctypes.byref(g)); return [g.v[i].decode() for i in range(g.n)]
+def walked(top): seen.clear(); libc.ftw(top.encode(), visit, 8); return sorted(seen)
+def listed_fd(path):
+    fd = os.open(path, os.O_RDONLY)
+    try: return sorted(n for n in os.listdir(fd) if n != ".vrift")
+    finally: os.close(fd)
+def attempt(call, *args):
+    try: return call(*args)
+    except OSError as e: return errno.errorcode[e.errno]
+def listed(path): return sorted(n for n in os.listdir(path) if n != ".vrift")
+seen = []
+os.makedirs("d/e/f"); os.mkdir("other"); os.symlink("d", "link")
+def staged_by_another(path, look):
+    there, done = os.pipe(), os.pipe()
+    if not os.fork():
+        f = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.write(f, b"text"); os.write(there[1], b"x"); os.read(done[0], 1); os._exit(0)
+    os.read(there[0], 1)
+    print(path, attempt(look))
+    os.write(done[1], b"x"); os.wait()
+    for fd in there + done: os.close(fd)
+staged_by_another("one", lambda: listed("."))
+staged_by_another("two", lambda: listed("d/.."))
+staged_by_another("three", lambda: listed("./"))
+staged_by_another("four", lambda: listed_fd("."))
+staged_by_another("d/a", lambda: listed("d/"))
+staged_by_another("d/b", lambda: listed("link"))
+staged_by_another("d/c", lambda: listed("link/."))
+staged_by_another("d/d.txt", lambda: sorted(globbed("d/*")))
+staged_by_another("d/g", lambda: walked("d"))
+staged_by_another("d/h", lambda: os.listxattr("d/h"))
+staged_by_another("d/i", lambda: os.listxattr("d/i", follow_symlinks=False))
+staged_by_another("d/j", lambda: attempt(os.getxattr, "d/j", "user.none"))
+staged_by_another("d/k", lambda: os.getxattr("d/k", "user.none", follow_symlinks=False))
+staged_by_another("d/l", lambda: os.statvfs("d/l").f_namemax)
+staged_by_another("d/e/f/m", lambda: os.rename("other", "d/e/f"))'
+# The output of a child goes to a file of its parent, which was empty before: the child, made by vfork, has closed the descriptor of that number.
+both vfork "$python" -c '
+import subprocess
+for before in ("", "something longer than what comes"):
+    for name in ("a.txt", "b.txt"):
+        with open(name, "w") as f: f.write(before)
+        with open(name, "w") as f:
+            subprocess.run(["/bin/echo", "first"], stdout=f); print(open(name).read()); subprocess.run(["/bin/echo", "second"], stdout=f, close_fds=False)
+        print(open(name).read())'
 both setgid sh -c 'mkdir g; chgrp 1 g 2>/dev/null; chmod 2775 g; cp /etc/hostname g/new.txt; echo x >g/old.txt; cp /etc/hostname g/old.txt'
 command -v setfacl >/dev/null && both acl sh -c 'mkdir g; setfacl -d -m u:1:rwx,g::r,o::- g 2>/dev/null; cp /etc/hostname g/new.txt; umask 077; cp /etc/hostname g/two.txt; cp /etc/hostname three.txt'
 both removed sh -c 'mkdir build; cp /etc/hostname build/x.txt; (dd of=build/y.txt bs=1 2>/dev/null </dev/zero count=200000 & p=$!; sleep 0.1; rm -rf build; wait $p; echo $?); ls'
