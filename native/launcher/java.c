@@ -1,5 +1,6 @@
 /* Everything but `run` is done in Java; this becomes that JVM. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,12 @@ static void start_for(struct places *p) {
 int run_java(struct places *p, int argc, char **argv) {
   static char store[JVM_STORE][TEXT_MAX + 64], where[6][2 * TEXT_MAX];
   int starting = starts(argc, argv);
+  const char *low = limit_too_low(LIMITED_REPORT), *h = home_dir();
+  if (low) {
+    say("%s. Raise the limit, or type it in another shell", low);
+    return EXIT_OURS;
+  }
+  raise_limits();
   find_run(p, starting);
   find_root(p, starting && !strcmp(argv[0], "init"));
   find_log_dir(p);
@@ -55,6 +62,9 @@ int run_java(struct places *p, int argc, char **argv) {
   args[n] = NULL;
   static const char *const scrub[] = {"LD_PRELOAD", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "VRIFT_SYNC", NULL};
   for (int i = 0; scrub[i]; i++) unsetenv(scrub[i]);
+  if (h) setenv("HOME", h, 1);
+  if (!p->cwd[0] && chdir("/") < 0) return EXIT_OURS; /* a JVM cannot start where the directory has no name; what needs one says so */
+  for (int fd = 0; fd < 3; fd++) fcntl(fd, F_SETFD, 0); /* those that were closed are ours, and Java's files must not become them */
   setenv("LC_ALL", "C.UTF-8", 1); /* how Java decodes its arguments */
   execv(args[0], (char **)args);
   say("cannot start %s: %s. vrift needs a JDK 25; build or install vrift again with JAVA_HOME set to one", args[0], strerror(errno));
