@@ -61,7 +61,7 @@ final class Help {
           Map.entry(
               "stop",
               """
-              vrift stop                stops this project's daemon
+              vrift stop [--json]       stops this project's daemon
               vrift stop --all          stops every daemon of yours, and the coordinator
 
               Running commands go on natively. Nothing starts a daemon again until the next `vrift run`, `init` or `restart`.
@@ -141,35 +141,10 @@ final class Help {
     return TEXTS.containsKey(command);
   }
 
-  /** The command people may have meant: the one at the smallest edit distance, or null when none is near. */
-  static String nearest(String word) {
-    String best = null;
-    int least = 3;
-    for (String name : new java.util.TreeSet<>(TEXTS.keySet())) {
-      int d = distance(word, name);
-      if (d < least) {
-        least = d;
-        best = name;
-      }
-    }
-    return best;
-  }
-
-  /** Levenshtein distance. */
-  private static int distance(String a, String b) {
-    int[] row = new int[b.length() + 1];
-    for (int j = 0; j <= b.length(); j++) {
-      row[j] = j;
-    }
-    for (int i = 1; i <= a.length(); i++) {
-      int corner = row[0];
-      row[0] = i;
-      for (int j = 1; j <= b.length(); j++) {
-        int cost = corner + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
-        corner = row[j];
-        row[j] = Math.min(cost, 1 + Math.min(row[j], row[j - 1]));
-      }
-    }
-    return row[b.length()];
+  /** Every command that has a page; {@code run} and {@code version} are the launcher's. */
+  static java.util.Set<String> names() {
+    java.util.Set<String> all = new java.util.TreeSet<>(TEXTS.keySet());
+    all.addAll(java.util.List.of("run", "version", "help"));
+    return all;
   }
 }

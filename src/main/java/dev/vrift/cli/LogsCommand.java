@@ -1,5 +1,6 @@
 package dev.vrift.cli;
 
+import dev.vrift.platform.Trouble;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -35,7 +36,7 @@ final class LogsCommand {
           any |= end > 0;
           e.setValue(end);
         } catch (IOException x) {
-          throw new Failure(Failure.NEGATIVE, e.getKey() + ": " + x.getMessage());
+          throw new Failure(Failure.NEGATIVE, Trouble.of(x));
         }
       }
       System.out.flush();
@@ -47,7 +48,7 @@ final class LogsCommand {
       }
     } while (a.has("-f"));
     if (!any) {
-      System.err.println("vrift: no log yet: " + read.keySet());
+      read.keySet().forEach(f -> System.err.println("vrift: there is no " + f + " yet"));
     }
     return 0;
   }
