@@ -120,6 +120,7 @@ class CommandLineIT {
     assertTrue(out.contains("[state-dir]") && out.contains("XDG_STATE_HOME") && out.contains("[daemon] " + project), out);
     bed.vrift(project, 0, "run", "--", "cat", "m.c");
     bed.env.put("XDG_STATE_HOME", bed.base.resolve("state").toString());
+    bed.vrift(project, 0, "stop", "--all"); // as doctor says
     bed.env.put("XDG_CACHE_HOME", bed.base.resolve("file") + "/cache");
     out = bed.vrift(project, 1, "doctor");
     assertTrue(out.contains("[cache-dir]"), out);
@@ -129,23 +130,6 @@ class CommandLineIT {
     Files.writeString(project.resolve(".vrift.toml"), "[quota]\nmax_fils = 1\nmax_files = [1]\n");
     out = bed.vrift(project, 0, "doctor");
     assertTrue(out.contains("[config]") && out.contains("did you mean 'quota.max_files'") && out.contains("'a list', not a whole number"), out);
-  }
-
-  @Test
-  void doctorTakesNoMemoryForOrphanedThatItCouldNotLookInto() throws Exception {
-    bed.vrift(project, 0, "init");
-    String before = bed.status(project);
-    shell(0, "touch -d '1 hour ago' /dev/shm/vrift_vdir_" + before.replaceAll("(?s).*vrift_vdir_([0-9a-f]{16}).*", "$1"));
-    bed.env.put("VRIFT_RUNTIME_DIR", bed.base.resolve("run2").toString());
-    try {
-      String mine = before.replaceAll("(?s).*(vrift_vdir_[0-9a-f]{16}).*", "$1");
-      for (String limit : List.of("64", "12", "10", "9", "8", "7")) {
-        String out = shell(-1, "mkdir -m 700 -p " + bed.base.resolve("run2") + "; ulimit -Sn " + limit + "; ulimit -Hn " + limit + "; vrift doctor");
-        assertFalse(out.contains(mine), limit + ": " + out);
-      }
-    } finally {
-      bed.env.put("VRIFT_RUNTIME_DIR", bed.base.resolve("run").toString());
-    }
   }
 
   @Test

@@ -94,8 +94,9 @@ final class Help {
 
               Every setting with its value and where that comes from. Later ones win:
                 the default, /etc/vrift/config.toml, $XDG_CONFIG_HOME/vrift/config.toml, .vrift.toml in the project,
-                the environment (VRIFT_QUOTA_MAX_FILES for quota.max_files), the command line (--set quota.max_files=1000)
-              A daemon reads them when it starts: vrift restart.
+                the environment (VRIFT_QUOTA_MAX_FILES for quota.max_files), --set quota.max_files=1000 (tried out in this report only)
+              A daemon reads them when it starts: vrift restart. It has the environment of the command that started vriftd: for a variable
+              type vrift stop --all first.
               """),
           Map.entry(
               "cas",

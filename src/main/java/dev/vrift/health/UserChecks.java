@@ -42,7 +42,7 @@ final class UserChecks {
     String why = !Files.isDirectory(there) ? " is no directory" : !Files.isWritable(there) || there.startsWith("/proc") ? " cannot be written" : null;
     if (why != null) {
       found.add(
-          Finding.error(id, dir + " cannot be made: " + there + why + "; " + effect, "set " + variable + " (or HOME) to a directory of yours, then: vrift restart", null));
+          Finding.error(id, dir + " cannot be made: " + there + why + "; " + effect, "set " + variable + " (or HOME) to a directory of yours, then: vrift stop --all", null));
     }
   }
 
