@@ -41,6 +41,14 @@ int run_java(struct places *p, int argc, char **argv) {
     return EXIT_OURS;
   }
   raise_limits();
+  static const char *const needed[] = {"vrift.jar", "libvrift_jni.so"};
+  for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+    char name[TEXT_MAX + 32];
+    snprintf(name, sizeof name, "%s/%s", p->dist, needed[i]);
+    if (access(name, R_OK) == 0) continue;
+    say("the installation is not whole: %s: %s. Build or install vrift again; commands run natively meanwhile", name, strerror(errno));
+    return EXIT_OURS;
+  }
   find_run(p, starting);
   find_root(p, starting && !strcmp(argv[0], "init"));
   find_log_dir(p);

@@ -26,7 +26,7 @@ cat >"$work/dist/lib/vrift/java" <<END
 #!/bin/sh
 ulimit -n >>"$work/java.limit"; pwd >>"$work/java.cwd"; printf '%s\n' "\$@" >>"$work/java.args"; env >>"$work/java.env"; exit 41
 END
-chmod +x "$work/dist/lib/vrift/java"
+chmod +x "$work/dist/lib/vrift/java"; touch "$work/dist/lib/vrift/vrift.jar" "$work/dist/lib/vrift/libvrift_jni.so"
 export HOME=$work/home VRIFT_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state TMPDIR=$work/tmp
 unset VRIFT VRIFT_ROOT VRIFT_PROJECT_RUN VRIFT_VERIFY VRIFT_VERIFY_LOG LD_PRELOAD XDG_RUNTIME_DIR
 v=$work/dist/bin/vrift
@@ -150,6 +150,12 @@ VRIFT_RUNTIME_DIR=$work/fresh "$v" run true; is "mode of a new run dir" "$(stat 
 mkdir -p "$work/half/bin"; cp "$v" "$work/half/bin/vrift"
 out=$("$work/half/bin/vrift" run -- sh -c 'exit 3' 2>&1); is "no library: native" $? 3; has "no library" "$out" "running natively"
 "$work/half/bin/vrift" status >/dev/null 2>&1; is "no java" $? 125
+for file in vrift.jar libvrift_jni.so java; do
+  rm -rf "$work/lacks"; cp -R "$work/dist" "$work/lacks"; rm "$work/lacks/lib/vrift/$file"
+  out=$("$work/lacks/bin/vrift" doctor 2>&1); is "$file is missing" $? 125; has "$file is missing" "$out" "lib/vrift/$file: No such file"
+  has "$file is missing" "$out" "install vrift again"
+  "$work/lacks/bin/vrift" run -- sh -c 'exit 3' 2>/dev/null; is "$file is missing: natively" $? 3
+done
 cp -r "$work/dist" "$work/with space"
 has "space in the path" "$("$work/with space/bin/vrift" run -- env)" "LD_PRELOAD=$work/run/lib/"
 # What happens to the installation does not reach a running build; an update is another copy.

@@ -133,6 +133,15 @@ class CommandLineIT {
   }
 
   @Test
+  void anInstallationWithASpaceInItsPathIsWell() throws Exception {
+    Path copy = bed.base.resolve("with space");
+    shell(0, "cp -pR '" + Path.of(Bed.vrift()).getParent().getParent() + "' '" + copy + "'");
+    String out = bed.run(project, 0, copy.resolve("bin/vrift").toString(), "doctor");
+    assertFalse(out.contains("[library]"), out);
+    assertTrue(bed.run(project, 0, copy.resolve("bin/vrift").toString(), "run", "--", "sh", "-c", "echo $LD_PRELOAD").contains("libvrift_shim.so"));
+  }
+
+  @Test
   void undoAfterARunLeavesNothing() throws Exception {
     bed.vrift(project, 0, "run", "--", "true");
     bed.serving(project);

@@ -39,7 +39,9 @@ public final class Cli {
       return failed(e.getMessage(), e.code(), words);
     } catch (InterruptedException e) {
       return 130;
-    } catch (RuntimeException | LinkageError e) {
+    } catch (LinkageError e) {
+      return failed("the installation is damaged (" + e.getMessage() + "). Build or install vrift again; commands run natively meanwhile", Failure.OURS, words);
+    } catch (RuntimeException e) {
       return failed(command + " failed: " + e + ". This is a mistake in vrift; `vrift doctor` may know more", Failure.OURS, words);
     }
   }

@@ -28,13 +28,15 @@ final class LogsCommand {
     if (project) {
       read.put(place.dirs().log(place.project().id()), -1L);
     }
-    boolean any = false;
+    for (Path log : read.keySet()) {
+      if (!Files.exists(log)) {
+        System.err.println("vrift: there is no " + log + " yet" + (a.has("-f") ? ": waiting for it" : ""));
+      }
+    }
     do {
       for (Map.Entry<Path, Long> e : read.entrySet()) {
         try {
-          long end = show(e.getKey(), e.getValue(), read.size() > 1);
-          any |= end > 0;
-          e.setValue(end);
+          e.setValue(show(e.getKey(), e.getValue(), read.size() > 1));
         } catch (IOException x) {
           throw new Failure(Failure.NEGATIVE, Trouble.of(x));
         }
@@ -47,9 +49,6 @@ final class LogsCommand {
         Thread.sleep(LOOK_MS);
       }
     } while (a.has("-f"));
-    if (!any) {
-      read.keySet().forEach(f -> System.err.println("vrift: there is no " + f + " yet"));
-    }
     return 0;
   }
 

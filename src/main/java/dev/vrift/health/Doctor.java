@@ -67,7 +67,7 @@ public final class Doctor {
   }
 
   private void installation() {
-    for (String name : List.of("libvrift_shim.so", "libvrift_jni.so", "vrift.jar", "java")) {
+    for (String name : List.of("libvrift_shim.so", "libvrift_jni.so", "liblmdb.so", "vrift.jar", "java")) {
       Path file = home.resolve(name);
       if (!Files.isReadable(file)) {
         found.add(Finding.error("installation", file + " is missing or cannot be read", "build or install vrift again", null));
@@ -90,7 +90,8 @@ public final class Doctor {
     }
     ProcessBuilder b = new ProcessBuilder("/bin/true");
     b.environment().clear();
-    b.environment().put("LD_PRELOAD", library.toString());
+    b.directory(home.toFile()); // a path with a space or a colon cannot be written into the variable
+    b.environment().put("LD_PRELOAD", "./".concat(library.getFileName().toString()));
     b.environment().put("VRIFT", "0");
     b.redirectErrorStream(true);
     try {
