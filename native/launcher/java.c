@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "launcher.h"
 
+#define EXIT_FAILED 1
 #define EXIT_OURS 125
 extern char **environ;
 
@@ -20,6 +21,18 @@ static int has(int argc, char **argv, const char *word) {
 static int starts(int argc, char **argv) {
   return (!strcmp(argv[0], "init") || !strcmp(argv[0], "restart")) && !has(argc, argv, "--undo") && !has(argc, argv, "--help") &&
          !has(argc, argv, "-h");
+}
+
+/* `restart PROJECT` is restart in that directory. 0, or -1: it is none (said). */
+static int enter_project(int argc, char **argv) {
+  if (strcmp(argv[0], "restart")) return 0;
+  for (int i = 1; i < argc; i++) {
+    if (argv[i][0] == '-') continue;
+    if (chdir(argv[i]) == 0) return 0;
+    say("%s: %s. restart takes the directory of a project, as `vrift status` shows it", argv[i], strerror(errno));
+    return -1;
+  }
+  return 0;
 }
 
 static void start_for(struct places *p) {
@@ -49,6 +62,7 @@ int run_java(struct places *p, int argc, char **argv) {
     say("the installation is not whole: %s: %s. Build or install vrift again; commands run natively meanwhile", name, strerror(errno));
     return EXIT_OURS;
   }
+  if (enter_project(argc, argv)) return EXIT_FAILED;
   find_run(p, starting);
   find_root(p, starting && !strcmp(argv[0], "init"));
   find_log_dir(p);

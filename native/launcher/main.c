@@ -35,7 +35,7 @@ static const char help[] =
     "\n"
     "  vrift init [--undo]        set a project up before its first run; take everything back\n"
     "  vrift stop [--all]         stop this project's daemon; stop everything\n"
-    "  vrift restart              start this project's daemon again\n"
+    "  vrift restart [PROJECT]    start this project's daemon again\n"
     "  vrift logs [-f]            the daemons' logs\n"
     "  vrift config show          every setting, its value and where it comes from\n"
     "  vrift cas ingest|stat|verify      the store of contents\n"

@@ -142,6 +142,16 @@ class CommandLineIT {
   }
 
   @Test
+  void restartTakesAProject() throws Exception {
+    bed.vrift(project, 0, "init");
+    long first = Bed.number(bed.status(project), "pid");
+    assertTrue(bed.vrift(bed.base, 0, "restart", project + "/d/e/..").contains("restarted the daemon of " + project));
+    assertTrue(Bed.number(bed.status(project), "pid") != first);
+    assertTrue(bed.vrift(project, 1, "restart", "nosuch").contains("nosuch: No such file or directory"));
+    bed.vrift(project, 2, "restart", "d", "link");
+  }
+
+  @Test
   void undoAfterARunLeavesNothing() throws Exception {
     bed.vrift(project, 0, "run", "--", "true");
     bed.serving(project);

@@ -70,9 +70,10 @@ final class Help {
           Map.entry(
               "restart",
               """
-              vrift restart [--json]
+              vrift restart [PROJECT] [--json]
 
-              Stops this project's daemon if it runs, starts it, and waits until it answers. Ends a quarantine.
+              Stops this project's daemon, or that of the directory PROJECT, if it runs, starts it, and waits until it answers. Ends a
+              quarantine.
               """),
           Map.entry(
               "logs",
