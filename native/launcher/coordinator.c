@@ -233,7 +233,7 @@ static int is_stopped_for_all(const struct places *p) {
 /* 0: a daemon that this process starts would have its limits, for all projects. Says so, once. */
 static int limits_allow(void) {
   static int said;
-  const char *low = limit_too_low();
+  const char *low = limit_too_low(LIMITED_DAEMON);
   if (low && !said++) say("%s: none is started, running natively. Raise the limit, or type `vrift run true` where there is none", low);
   return !low;
 }

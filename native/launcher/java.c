@@ -1,11 +1,13 @@
 /* Everything but `run` is done in Java; this becomes that JVM. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "launcher.h"
 
+#define EXIT_FAILED 1
 #define EXIT_OURS 125
 extern char **environ;
 
@@ -21,6 +23,18 @@ static int starts(int argc, char **argv) {
          !has(argc, argv, "-h");
 }
 
+/* `restart PROJECT` is restart in that directory. 0, or -1: it is none (said). */
+static int enter_project(int argc, char **argv) {
+  if (strcmp(argv[0], "restart")) return 0;
+  for (int i = 1; i < argc; i++) {
+    if (argv[i][0] == '-') continue;
+    if (chdir(argv[i]) == 0) return 0;
+    say("%s: %s. restart takes the directory of a project, as `vrift status` shows it", argv[i], strerror(errno));
+    return -1;
+  }
+  return 0;
+}
+
 static void start_for(struct places *p) {
   char name[TEXT_MAX + 32];
   if (p->run_problem[0] || p->root_problem[0]) return;
@@ -34,6 +48,21 @@ static void start_for(struct places *p) {
 int run_java(struct places *p, int argc, char **argv) {
   static char store[JVM_STORE][TEXT_MAX + 64], where[6][2 * TEXT_MAX];
   int starting = starts(argc, argv);
+  const char *low = limit_too_low(LIMITED_REPORT), *h = home_dir();
+  if (low) {
+    say("%s. Raise the limit, or type it in another shell", low);
+    return EXIT_OURS;
+  }
+  raise_limits();
+  static const char *const needed[] = {"vrift.jar", "libvrift_jni.so"};
+  for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+    char name[TEXT_MAX + 32];
+    snprintf(name, sizeof name, "%s/%s", p->dist, needed[i]);
+    if (access(name, R_OK) == 0) continue;
+    say("the installation is not whole: %s: %s. Build or install vrift again; commands run natively meanwhile", name, strerror(errno));
+    return EXIT_OURS;
+  }
+  if (enter_project(argc, argv)) return EXIT_FAILED;
   find_run(p, starting);
   find_root(p, starting && !strcmp(argv[0], "init"));
   find_log_dir(p);
@@ -55,6 +84,9 @@ int run_java(struct places *p, int argc, char **argv) {
   args[n] = NULL;
   static const char *const scrub[] = {"LD_PRELOAD", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "VRIFT_SYNC", NULL};
   for (int i = 0; scrub[i]; i++) unsetenv(scrub[i]);
+  if (h) setenv("HOME", h, 1);
+  if (!p->cwd[0] && chdir("/") < 0) return EXIT_OURS; /* a JVM cannot start where the directory has no name; what needs one says so */
+  for (int fd = 0; fd < 3; fd++) fcntl(fd, F_SETFD, 0); /* those that were closed are ours, and Java's files must not become them */
   setenv("LC_ALL", "C.UTF-8", 1); /* how Java decodes its arguments */
   execv(args[0], (char **)args);
   say("cannot start %s: %s. vrift needs a JDK 25; build or install vrift again with JAVA_HOME set to one", args[0], strerror(errno));

@@ -42,6 +42,8 @@ int find_dist(struct places *p);
 void find_run(struct places *p, int create);
 /* Finds the root for the current directory; with create, makes `.vrift`. Sets root_problem. */
 void find_root(struct places *p, int create);
+/* HOME, or what the list of users says; NULL: nobody knows. */
+const char *home_dir(void);
 /* Names the directory of the logs; it is made when a daemon is started. */
 void find_log_dir(struct places *p);
 
@@ -91,8 +93,13 @@ int coordinator_needs_care(const struct places *p, int *stopped);
 int is_stopped(pid_t pid);
 /* 1: `vrift stop` was typed: nothing is started until the next explicit command. */
 int is_stop_in_force(const struct places *p);
-/* limits.c. Resource limits that would cripple a daemon started by this process: what is too low, in words for the user, or NULL. */
-const char *limit_too_low(void);
+/* limits.c. Resource limits that would cripple a daemon, or a report, started by this process: what is too low, in words for the user, or NULL. */
+enum limited { LIMITED_DAEMON, LIMITED_REPORT };
+const char *limit_too_low(enum limited who);
+/* The kernel's signal for files that became too large is no end for us: the write fails, and what it was for is done without. */
+void outlive_file_limit(void);
+/* The command gets what we were given. Only what a vfork child may do. */
+void give_back_file_limit(void);
 /* In the child that becomes a daemon: as high as they may be. */
 void raise_limits(void);
 
@@ -148,6 +155,8 @@ int library_copy(const struct places *p, const char *lib, char *out, size_t size
 /* program.c: can the library be loaded into this program? */
 enum { PROGRAM_OK, PROGRAM_STATIC, PROGRAM_PRIVILEGED, PROGRAM_FOREIGN, PROGRAM_UNKNOWN };
 int program_kind(const char *command, char *path, size_t size);
+/* 1: the process has the library mapped. */
+int has_library(pid_t pid);
 
 /* run.c, java.c */
 int run_command(struct places *p, char **argv);

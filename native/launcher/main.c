@@ -1,4 +1,6 @@
 /* bin/vrift. `run`, `version` and the first help page are C; everything else is dev.vrift.cli. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +9,7 @@
 #include "launcher.h"
 #include "vr_fault.h"
 
+#define EXIT_FAILED 1
 #define EXIT_USAGE 2
 #define EXIT_OURS 125
 
@@ -32,7 +35,7 @@ static const char help[] =
     "\n"
     "  vrift init [--undo]        set a project up before its first run; take everything back\n"
     "  vrift stop [--all]         stop this project's daemon; stop everything\n"
-    "  vrift restart              start this project's daemon again\n"
+    "  vrift restart [PROJECT]    start this project's daemon again\n"
     "  vrift logs [-f]            the daemons' logs\n"
     "  vrift config show          every setting, its value and where it comes from\n"
     "  vrift cas ingest|stat|verify      the store of contents\n"
@@ -57,6 +60,24 @@ static const char run_help[] =
     "\n"
     "Examples: vrift run -- make -j8      vrift run cargo build      VRIFT_VERIFY=1 vrift run -- npm ci\n";
 
+/* Whoever reads our standard output must learn that not all of it came. A reader who has gone wants no more. */
+static int written(void) {
+  if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
+  if (errno != EPIPE) say("cannot write standard output: %s", strerror(errno));
+  return EXIT_FAILED;
+}
+
+static int show(const char *text) {
+  fputs(text, stdout);
+  return written();
+}
+
+/* A closed standard stream stays closed for the command, but no file of ours becomes it meanwhile: reading and writing fail as before. */
+static void keep_standard_streams(void) {
+  for (int fd = 0; fd < 3; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd == 0 ? O_WRONLY : O_RDONLY) | O_CLOEXEC) < 0) return;
+}
+
 static int print_version(int json) {
   if (json) {
     printf("{\"schema_version\":1,\"version\":\"%s\",\"protocol\":%u,\"vdir_layout\":%u,\"board_layout\":%u}\n", VRIFT_VERSION,
@@ -64,36 +85,36 @@ static int print_version(int json) {
   } else {
     printf("vrift %s (protocol %u, VDir layout %u, board layout %u)\n", VRIFT_VERSION, VR_WIRE_PROTOCOL, VR_VERSION, VR_BOARD_VERSION);
   }
-  return fflush(stdout) ? EXIT_OURS : 0;
+  return written();
 }
 
 static int is_help(const char *word) { return !strcmp(word, "--help") || !strcmp(word, "-h"); }
 
+static int version(int argc, char **argv) {
+  int json = argc > 0 && !strcmp(argv[0], "--json");
+  if (argc > 0 && is_help(argv[0])) return show("vrift version [--json]\n\nPrints the version, and those of the protocol and the layouts.\n");
+  if (argc > json) {
+    say("version has no option %s. Type: vrift version --help", argv[json]);
+    return EXIT_USAGE;
+  }
+  return print_version(json);
+}
+
 int main(int argc, char **argv) {
   static struct places p;
+  keep_standard_streams();
+  outlive_file_limit();
   if (argc < 2) {
     fputs(help, stderr);
     return EXIT_USAGE;
   }
-  if (is_help(argv[1]) || (!strcmp(argv[1], "help") && argc == 2)) {
-    fputs(help, stdout);
-    return 0;
-  }
-  if (!strcmp(argv[1], "version") || !strcmp(argv[1], "--version")) {
-    if (argc > 2 && is_help(argv[2])) {
-      puts("vrift version [--json]\n\nPrints the version, and those of the protocol and the layouts.");
-      return 0;
-    }
-    return print_version(argc > 2 && !strcmp(argv[2], "--json"));
-  }
+  if (is_help(argv[1]) || (!strcmp(argv[1], "help") && argc == 2)) return show(help);
+  if (!strcmp(argv[1], "version") || !strcmp(argv[1], "--version")) return version(argc - 2, argv + 2);
   vr_fault_arm(getenv("VRIFT_FAULT"), getenv("VRIFT_FAULT_LOG"));
   int dist = find_dist(&p);
   if (!strcmp(argv[1], "run")) {
     int at = 2;
-    if (at < argc && is_help(argv[at])) {
-      fputs(run_help, stdout);
-      return 0;
-    }
+    if (at < argc && is_help(argv[at])) return show(run_help);
     if (at < argc && !strcmp(argv[at], "--")) {
       at++;
     } else if (at < argc && argv[at][0] == '-') {
@@ -113,7 +134,13 @@ int main(int argc, char **argv) {
   if (!strcmp(argv[1], "--ensure-coordinator")) return ensure_for_daemon(&p); /* what a project's daemon calls; not for people */
   if (!strcmp(argv[1], "help")) { /* help COMMAND is COMMAND --help */
     char *swapped[] = {argv[2], "--help", NULL};
-    if (!strcmp(argv[2], "run")) return fputs(run_help, stdout), 0;
+    if (argc > 3) {
+      say("help explains one command, '%s' is one word too many. Type: vrift --help", argv[3]);
+      return EXIT_USAGE;
+    }
+    if (!strcmp(argv[2], "run")) return show(run_help);
+    if (!strcmp(argv[2], "help")) return show(help);
+    if (!strcmp(argv[2], "version")) return version(1, swapped + 1);
     return run_java(&p, 2, swapped);
   }
   return run_java(&p, argc - 1, argv + 1);

@@ -78,7 +78,7 @@ void find_run(struct places *p, int create) {
   }
 }
 
-static const char *home(void) {
+const char *home_dir(void) {
   const char *h = getenv("HOME");
   if (h && h[0] == '/') return h;
   struct passwd *pw = getpwuid(geteuid());
@@ -86,7 +86,7 @@ static const char *home(void) {
 }
 
 void find_log_dir(struct places *p) {
-  const char *state = getenv("XDG_STATE_HOME"), *h = home();
+  const char *state = getenv("XDG_STATE_HOME"), *h = home_dir();
   char tmp[TEXT_MAX];
   p->log_dir[0] = 0;
   if (state && state[0] == '/') {
@@ -115,7 +115,7 @@ static int ancestor_with(char *dir, const char *name, int only_dir) {
 
 /* No project may be `/` or the home directory. */
 static int too_big(const char *root) {
-  const char *h = home();
+  const char *h = home_dir();
   char real[PATH_MAX];
   if (!strcmp(root, "/")) return 1;
   return h && realpath(h, real) && !strcmp(real, root);
@@ -162,6 +162,7 @@ static void make_private(struct places *p) {
 void find_root(struct places *p, int create) {
   p->root_problem[0] = p->root[0] = 0;
   if (!getcwd(p->cwd, sizeof p->cwd) || p->cwd[0] != '/') {
+    p->cwd[0] = 0;
     snprintf(p->root_problem, sizeof p->root_problem, "the current directory cannot be named: %s", strerror(errno ? errno : ENOENT));
     return;
   }

@@ -61,3 +61,22 @@ int program_kind(const char *command, char *path, size_t size) {
   }
   return PROGRAM_UNKNOWN;
 }
+
+int has_library(pid_t pid) {
+  static const char name[] = "libvrift_shim.so";
+  char file[64], buf[16384];
+  size_t kept = 0;
+  ssize_t n;
+  int found = 0;
+  snprintf(file, sizeof file, "/proc/%d/maps", (int)pid);
+  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  while (!found && (n = read(fd, buf + kept, sizeof buf - kept)) > 0) {
+    size_t have = kept + (size_t)n;
+    found = memmem(buf, have, name, sizeof name - 1) != NULL;
+    kept = have < sizeof name ? have : sizeof name; /* the name may lie across two reads */
+    memmove(buf, buf + have - kept, kept);
+  }
+  close(fd);
+  return found;
+}

@@ -17,7 +17,8 @@
 #define EXIT_OURS 125
 #define EXIT_CANNOT 126
 #define EXIT_MISSING 127
-#define LOADED_MS 1000 /* a command that ran longer and never used the library gets a warning */
+#define LOADED_MS 1000 /* a command that ran longer and never had the library gets a warning; */
+#define LOOK_MS 500    /* whether it has is looked at once, then */
 
 /* Signals passed on. Those of the terminal reach the command by themselves and are passed on only when sent by a process. */
 static const int passed[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGWINCH};
@@ -29,6 +30,7 @@ struct run {
   char preload[2 * TEXT_MAX];
   char verify_log[TEXT_MAX];
   int verify, own_log;
+  int looked, loaded; /* 1: the process was looked at; it had the library, whether or not it had a question for it */
   sigset_t old_mask;
   struct sigaction old_chld, old_pipe;
   pid_t child;
@@ -37,6 +39,7 @@ struct run {
 
 /* Runs the command without vrift; the process becomes the command. */
 static int exec_native(char **argv) {
+  give_back_file_limit();
   execvp(argv[0], argv);
   int e = errno;
   fprintf(stderr, "vrift: %s: %s\n", argv[0], strerror(e));
@@ -106,6 +109,7 @@ static int block_signals(struct run *r) {
   sigset_t set;
   sigemptyset(&set);
   for (size_t i = 0; i < PASSED; i++) sigaddset(&set, passed[i]);
+  for (int s = SIGRTMIN; s <= SIGRTMAX; s++) sigaddset(&set, s);
   sigaddset(&set, SIGCHLD);
   sigprocmask(SIG_BLOCK, &set, &r->old_mask);
   struct sigaction dfl = {.sa_handler = SIG_DFL}, ign = {.sa_handler = SIG_IGN};
@@ -117,6 +121,7 @@ static int block_signals(struct run *r) {
 static void restore_signals(struct run *r) {
   sigaction(SIGCHLD, &r->old_chld, NULL);
   sigaction(SIGPIPE, &r->old_pipe, NULL);
+  give_back_file_limit();
   sigprocmask(SIG_SETMASK, &r->old_mask, NULL);
 }
 
@@ -165,7 +170,15 @@ static int wait_for_child(struct run *r, const struct places *p, int sfd) {
     if (w == r->child) return status;
     if (w < 0 && errno != EINTR) return EXIT_OURS << 8;
     struct pollfd fds[2] = {{.fd = sfd, .events = POLLIN}, {.fd = r->session.fd, .events = POLLIN}};
-    poll(fds, 2, session_timeout(&r->session));
+    int64_t look = r->looked ? -1 : r->started + LOOK_MS - now_ms();
+    int wait = session_timeout(&r->session);
+    if (!r->looked && look <= 0) {
+      r->looked = 1;
+      r->loaded = has_library(r->child);
+    } else if (!r->looked && (wait < 0 || wait > look)) {
+      wait = (int)look;
+    }
+    poll(fds, 2, wait);
     pass_signals(r, sfd);
     session_step(&r->session, p, r->argv[0]);
   }
@@ -175,9 +188,11 @@ static int64_t log_lines(const char *name) {
   char buf[8192];
   int64_t lines = 0;
   ssize_t n;
-  int fd = name[0] ? open(name, O_RDONLY | O_CLOEXEC) : -1;
+  struct stat st;
+  int fd = name[0] ? open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
   if (fd < 0) return 0;
-  while ((n = read(fd, buf, sizeof buf)) > 0)
+  if (fstat(fd, &st) || !S_ISREG(st.st_mode)) st.st_size = 0; /* a pipe or a device has no lines to count, or endless ones */
+  while (st.st_size > 0 && (n = read(fd, buf, sizeof buf)) > 0)
     for (ssize_t i = 0; i < n; i++) lines += buf[i] == '\n';
   close(fd);
   return lines;
@@ -195,7 +210,7 @@ static int report(struct run *r, const struct outcome *o, int64_t lines_before) 
       case PROGRAM_PRIVILEGED: say("%s is setuid or setgid: the library is not loaded into it, it ran natively", path); break;
       case PROGRAM_FOREIGN: say("%s is not a glibc x86-64 program: it ran natively", path); break;
       default:
-        if (took > LOADED_MS) say("the library was used by no program of this command: it was not loaded, or nothing in the project was asked for. Type: vrift doctor");
+        if (took > LOADED_MS && !r->loaded) say("the library was used by no program of this command; it ran natively. Type: vrift doctor");
     }
   }
   if (!r->verify) return 0;
@@ -240,6 +255,10 @@ int run_command(struct places *p, char **argv) {
   if (off && !strcmp(off, "0")) return exec_native(argv);
   static struct run r;
   r.argv = argv;
+  if (!p->dist[0]) {
+    say("/proc is not there, so vrift cannot find its library. Running natively");
+    return exec_native(argv);
+  }
   find_run(p, 1);
   if (p->run_problem[0]) {
     say("%s. Running natively", p->run_problem);

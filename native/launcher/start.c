@@ -26,6 +26,10 @@ int jvm_command(const struct places *p, const char *argv[JVM_ARGS], char (*store
   argv[n++] = store[0];
   for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) argv[n++] = fixed[i];
   argv[n++] = store[1];
+  if (p->log_dir[0]) { /* what a dying JVM writes down does not belong into the directory it happens to be in */
+    snprintf(store[4], sizeof store[4], "-XX:ErrorFile=%s/jvm_%%p.log", p->log_dir);
+    argv[n++] = store[4];
+  }
   argv[n++] = store[2];
   return n;
 }
@@ -104,7 +108,10 @@ int spawn_vriftd(const struct places *p) {
   static char *env[512];
   int e = 0;
   for (char **v = environ; *v && e < 500; v++)
-    if (daemon_keeps(*v)) env[e++] = *v;
+    if (daemon_keeps(*v) && strncmp(*v, "HOME=", 5)) env[e++] = *v;
+  static char home[TEXT_MAX + 8];
+  const char *h = home_dir();
+  if (h && snprintf(home, sizeof home, "HOME=%s", h) < (int)sizeof home) env[e++] = home;
   env[e++] = "LC_ALL=C.UTF-8"; /* how Java decodes its arguments */
   env[e++] = "MALLOC_ARENA_MAX=2";
   env[e] = NULL;

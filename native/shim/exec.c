@@ -244,12 +244,24 @@ static char *preload_for(struct exec_env *e, char *entry, int foreign) {
   return e->preload;
 }
 
+/* Another user now, or in another root: can the program's loader still open our file? It would complain on the user's terminal. */
+static int out_of_reach(void) {
+  uid_t now = (uid_t)raw0(SYS_geteuid);
+  struct stat st;
+  if (shim.reads_off != VR_STAT_NATIVE_CREDENTIALS && now == getauxval(AT_EUID)) return 0;
+  int fd = raw_open(AT_FDCWD, shim.own_lib, O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return fd == -EACCES || fd == -ENOENT || fd == -ENOTDIR;
+  int known = raw_fstat(fd, &st) == 0;
+  raw_close(fd);
+  return known && now && now != st.st_uid && !(st.st_mode & S_IROTH); /* capabilities that were kept end with the exec */
+}
+
 void shim_env_plan(struct exec_env *e, char *const envp[], char **vector, enum program program, int spawn) {
   e->envp = (char **)(uintptr_t)envp;
   e->reaches = 0;
   if (left_alone(envp) || !vector) return;
   size_t n = 0, own;
-  int preload = 0, root = 0, run = 0, foreign = program == PROGRAM_FOREIGN;
+  int preload = 0, root = 0, run = 0, foreign = program == PROGRAM_FOREIGN || out_of_reach();
   for (char *const *v = envp; v && *v; v++) {
     char *entry = *v;
     if (is_var(entry, "LD_PRELOAD") && !preload) {

@@ -1,4 +1,5 @@
-/* A project daemon for the launcher's test. Usage: launcher_peer SOCKET silent|junk|huge|close|good|later (silent until SIGUSR1, then good) */
+/* A project daemon for the launcher's test. Usage: launcher_peer SOCKET silent|junk|huge|close|good|later (silent until SIGUSR1, then
+ * good; from then on it says that nobody used the library) */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ static void good(int fd) {
     if (f.opcode == VR_OP_SESSION) answer(fd, f.request, "vdir=/dev/shm/none\nboard=/dev/shm/none\ndrain=76\nstate=serving\nversion=0\n");
     if (f.opcode == VR_OP_SYNC) answer(fd, f.request, "drain=77\n");
     if (f.opcode == VR_OP_SESSION_END)
-      answer(fd, f.request, "{\"schema_version\":1,\"rolled_back\":[\"out/a \\\"b\\\".o\",\"x\\u000ay\"],\"salvaged\":[],\"loads\":1,\"verify_diffs\":3}");
+      answer(fd, f.request, woken ? "{\"schema_version\":1,\"rolled_back\":[],\"loads\":0,\"verify_diffs\":0}" : "{\"schema_version\":1,\"rolled_back\":[\"out/a \\\"b\\\".o\",\"x\\u000ay\"],\"salvaged\":[],\"loads\":1,\"verify_diffs\":3}");
   }
 }
 

@@ -24,9 +24,9 @@ cp "$OUT/vrift" "$work/dist/bin/vrift"
 echo 'int nothing_at_all;' | "${CC:-cc}" -shared -fPIC -x c - -o "$work/dist/lib/vrift/libvrift_shim.so" || exit 77
 cat >"$work/dist/lib/vrift/java" <<END
 #!/bin/sh
-ulimit -n >>"$work/java.limit"; printf '%s\n' "\$@" >>"$work/java.args"; env >>"$work/java.env"; exit 41
+ulimit -n >>"$work/java.limit"; pwd >>"$work/java.cwd"; printf '%s\n' "\$@" >>"$work/java.args"; env >>"$work/java.env"; exit 41
 END
-chmod +x "$work/dist/lib/vrift/java"
+chmod +x "$work/dist/lib/vrift/java"; touch "$work/dist/lib/vrift/vrift.jar" "$work/dist/lib/vrift/libvrift_jni.so"
 export HOME=$work/home VRIFT_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state TMPDIR=$work/tmp
 unset VRIFT VRIFT_ROOT VRIFT_PROJECT_RUN VRIFT_VERIFY VRIFT_VERIFY_LOG LD_PRELOAD XDG_RUNTIME_DIR
 v=$work/dist/bin/vrift
@@ -42,6 +42,16 @@ out=$("$v" run -- "$work/noexec" 2>&1); is "not executable" $? 126; has "not exe
 "$v" run --nonsense true >/dev/null 2>&1; is "unknown option" $? 125
 "$v" >/dev/null 2>&1; is "no words" $? 2
 "$v" --help >/dev/null; is "help" $? 0
+"$v" version --nonsense >/dev/null 2>&1; is "version has no options but --json" $? 2
+out=$("$v" help run more 2>&1); is "help explains one command" $? 2
+for words in --help version "version --json" "run --help" "help run"; do # shellcheck disable=SC2086
+  out=$("$v" $words 2>&1 >/dev/full); is "$words to a full disk" $? 1; has "$words to a full disk" "$out" "cannot write standard output: No space"
+  out=$("$v" $words 2>&1 >&-); is "$words to nowhere" $? 1; has "$words to nowhere" "$out" "cannot write standard output: Bad file"
+done
+is "closed streams are closed for the command" "$("$v" run -- sh -c 'for i in 0 1 2; do [ -e /proc/self/fd/$i ] && echo $i; done >"$0"' "$work/fds" <&- >&- 2>&-; cat "$work/fds")" 1
+out=$(mkdir "$work/gone" && cd "$work/gone" && rmdir "$work/gone" && "$v" run -- sh -c 'exit 3' 2>&1); is "directory is gone: native" $? 3; has "directory is gone" "$out" "cannot be named"
+(mkdir "$work/gone" && cd "$work/gone" && rmdir "$work/gone" && "$v" status); is "directory is gone: reports" $? 41
+has "Java starts in a directory that is there" "$(tail -n 1 "$work/java.cwd")" /
 has "version" "$("$v" version --json)" '"schema_version":1'
 "$v" run -- sh -c 'kill -9 $$' 2>/dev/null; is "killed by KILL" $? 137
 "$v" run -- sh -c 'kill -TERM $$' 2>/dev/null; is "killed by TERM" $? 143
@@ -56,6 +66,9 @@ rm -f "$work/up"
 "$v" run -- sh -c 'trap "exit 8" USR1; echo up >"$0"; while :; do sleep 0.05; done' "$work/up" & p=$!; started+=($p)
 for _ in $(seq 250); do [ -s "$work/up" ] && break; sleep 0.02; done
 kill -USR1 $p; wait $p; is "USR1 is passed on" $? 8
+"$v" run -- bash -c 'trap "exit 6" RTMIN+3; echo up >"$0"; while :; do sleep 0.05; done' "$work/up2" & p=$!; started+=($p)
+for _ in $(seq 250); do [ -s "$work/up2" ] && break; sleep 0.02; done
+kill -RTMIN+3 $p; wait $p; is "RTMIN+3 is passed on" $? 6
 is "ignored signals stay ignored" "$(trap '' HUP; "$v" run -- sh -c 'kill -HUP $$; echo alive')" alive
 command -v perl >/dev/null && is "ignored CHLD" "$(perl -e '$SIG{CHLD}="IGNORE"; exec @ARGV' "$v" run -- sh -c 'exit 5' 2>/dev/null; echo $?)" 5
 is "signal masks" "$("$v" run -- grep -E '^Sig(Blk|Ign)' /proc/self/status)" "$(bash -c 'exec grep -E "^Sig(Blk|Ign)" /proc/self/status')"
@@ -77,6 +90,26 @@ rm -rf "$work/p/.vrift" "$work/q"; mkdir "$work/q"
 e=$(cd "$work/q" && VRIFT=0 "$v" run -- env)
 case $e in *LD_PRELOAD*) fail "VRIFT=0 preloads" ;; esac
 [ ! -e "$work/q/.vrift" ] || fail "VRIFT=0 made .vrift"
+
+# Its reader is not ours to wait for: a log that is no file is not read
+for log in /dev/full /dev/zero "$work/none/log"; do
+  VRIFT_VERIFY=1 VRIFT_VERIFY_LOG=$log timeout 20 "$v" run -- sh -c 'exit 4' 2>/dev/null; is "VRIFT_VERIFY_LOG=$log" $? 4
+done
+
+# A limit on the size of files does not end us (the library is copied), and stays the command's
+rm -rf "$work/run/lib"
+if [ "$(stat -c %s "$work/dist/lib/vrift/libvrift_shim.so")" -gt 10240 ]; then
+  bash -c 'ulimit -f 10; "$0" run -- sh -c "exit 3"' "$v" 2>/dev/null; is "limited size of files" $? 3
+  rm -rf "$work/run/lib"
+  bash -c 'ulimit -f 10; "$0" run -- dd if=/dev/zero of="$1" bs=65536 count=1' "$v" "$work/big" 2>/dev/null; is "the command meets its limit" $? 153
+fi
+out=$(bash -c 'ulimit -v 200000; "$0" status' "$v" 2>&1); c=$?
+if [ "$(id -u)" != 0 ] || ! bash -c 'ulimit -v 200000; ulimit -v 400000' 2>/dev/null; then is "too little memory for a report" $c 125; has "too little memory for a report" "$out" "Raise the limit"; fi
+
+# HOME is looked up for daemons and reports where it is not set, and never for the command
+rm -f "$work/java.env"
+env -u HOME "$v" status; has "HOME of a report" "$(grep ^HOME= "$work/java.env")" "HOME=/"
+is "HOME of the command" "$(env -u HOME "$v" run -- env | grep -c ^HOME=)" 0
 
 # Projects
 "$v" run true
@@ -117,6 +150,12 @@ VRIFT_RUNTIME_DIR=$work/fresh "$v" run true; is "mode of a new run dir" "$(stat 
 mkdir -p "$work/half/bin"; cp "$v" "$work/half/bin/vrift"
 out=$("$work/half/bin/vrift" run -- sh -c 'exit 3' 2>&1); is "no library: native" $? 3; has "no library" "$out" "running natively"
 "$work/half/bin/vrift" status >/dev/null 2>&1; is "no java" $? 125
+for file in vrift.jar libvrift_jni.so java; do
+  rm -rf "$work/lacks"; cp -R "$work/dist" "$work/lacks"; rm "$work/lacks/lib/vrift/$file"
+  out=$("$work/lacks/bin/vrift" doctor 2>&1); is "$file is missing" $? 125; has "$file is missing" "$out" "lib/vrift/$file: No such file"
+  has "$file is missing" "$out" "install vrift again"
+  "$work/lacks/bin/vrift" run -- sh -c 'exit 3' 2>/dev/null; is "$file is missing: natively" $? 3
+done
 cp -r "$work/dist" "$work/with space"
 has "space in the path" "$("$work/with space/bin/vrift" run -- env)" "LD_PRELOAD=$work/run/lib/"
 # What happens to the installation does not reach a running build; an update is another copy.
@@ -186,6 +225,10 @@ has "rolled back" "$(cat "$work/err")" 'out/a "b".o'
 VRIFT_VERIFY=1 "$v" run -- true 2>"$work/err"; is "differences" $? 124
 has "differences" "$(cat "$work/err")" "3 answer(s) differed"
 has "log named" "$(cat "$work/err")" "$work/tmp/vrift-verify-"
+# A command that has the library but no question for it is not warned about
+kill -USR1 $p
+"$v" run -- sleep 1.2 2>"$work/err"; case $(cat "$work/err") in *"library was used by no"*) fail "a warning for sleep" ;; esac
+"$v" run -- env -u LD_PRELOAD sleep 1.2 2>"$work/err"; has "without the library" "$(cat "$work/err")" "library was used by no program"
 kill -STOP $p
 t=$(date +%s%N); "$v" run -- sh -c 'exit 3'; is "stopped daemon" $? 3; t=$((($(date +%s%N) - t) / 1000000))
 [ $t -lt 300 ] || fail "a stopped daemon cost $t ms"

@@ -57,5 +57,17 @@ setup shell
 inside shell /bin/sh -c 'echo one >a; { echo two; echo three; } >b 2>&1; exec 5>c; echo four >&5; exec 5>&-; cat a b c >d; mv d e; rm a'
 [ "$(cat "$work/shell/root/"{b,c,e} | tr '\n' ' ')" = "two three four one two three four " ] || fail "shell redirections"
 case $("$tool" records "$work/shell/run") in "OP 0 HELD 0 BLIND 0 "*) ;; *) fail "shell: $("$tool" records "$work/shell/run")" ;; esac
+# A program that is about to run as another user, or in another root, cannot open our file in the owner's directory: its loader would say so
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+  setup other no_stage
+  mkdir -m 700 "$work/private"; cp "$VRIFT_SHIM" "$work/private/libvrift_shim.so"; chmod 500 "$work/private/libvrift_shim.so"
+  for how in "setpriv --reuid 65534 --regid 65534 --clear-groups" "chroot --userspec=65534:65534 /" "setpriv --reuid 65534 --regid 65534 --clear-groups /bin/sh -c"; do
+    word="echo \$(id -u) \$LD_PRELOAD"; case $how in *-c) ;; *) how="$how sh -c" ;; esac
+    # shellcheck disable=SC2086
+    out=$(VRIFT_SHIM=$work/private/libvrift_shim.so inside other $how "$word" 2>&1); [ "$out" = 65534 ] || fail "$how: $out"
+  done
+  out=$(VRIFT_SHIM=$work/private/libvrift_shim.so inside other sh -c 'sh -c "echo \$LD_PRELOAD"'); [ "$out" = "$work/private/libvrift_shim.so" ] || fail "the same user: $out"
+  "$tool" remove "$work/other/run"
+fi
 [ $failed = 0 ] && echo "writer: all equal"
 exit $failed

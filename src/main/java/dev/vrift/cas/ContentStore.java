@@ -2,6 +2,7 @@ package dev.vrift.cas;
 
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
+import dev.vrift.platform.Trouble;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -52,7 +53,7 @@ public final class ContentStore {
         Files.writeString(tag, "Signature: 8a477f597d28d172789f06886806bc55\n# Contents kept by vrift, once for all projects.\n");
       }
     } catch (IOException e) {
-      throw new CasException("the content store " + dir + " cannot be used (" + e + "); contents are not kept, builds go on", 0);
+      throw new CasException("the content store " + dir + " cannot be used (" + Trouble.of(e) + "); contents are not kept, builds go on", 0);
     }
     return store;
   }

@@ -1,5 +1,6 @@
 package dev.vrift.cli;
 
+import dev.vrift.platform.Spelling;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -10,6 +11,7 @@ import java.util.Set;
 final class Arguments {
   private final Set<String> flags = new HashSet<>();
   private final Map<String, String> values = new java.util.HashMap<>();
+  private final Map<String, List<String>> repeated = new java.util.HashMap<>();
   private final List<String> rest = new ArrayList<>();
 
   private Arguments() {}
@@ -33,9 +35,11 @@ final class Arguments {
         if (equals < 0 && ++i >= words.size()) {
           throw Failure.usage(w + " needs a value", command);
         }
-        out.values.put(option, equals < 0 ? words.get(i) : w.substring(equals + 1));
+        String value = equals < 0 ? words.get(i) : w.substring(equals + 1);
+        out.values.put(option, value);
+        out.repeated.computeIfAbsent(option, k -> new ArrayList<>()).add(value);
       } else {
-        throw Failure.usage(command + " has no option " + w, command);
+        throw Failure.usage(command + " has no option " + w + Spelling.hint(equals < 0 ? w : w.substring(0, equals), options(all)), command);
       }
     }
     if (out.rest.size() > maxRest) {
@@ -44,8 +48,29 @@ final class Arguments {
     return out;
   }
 
+  private static Set<String> options(Set<String> known) {
+    Set<String> out = new HashSet<>();
+    known.forEach(k -> out.add(k.endsWith("=") ? k.substring(0, k.length() - 1) : k));
+    return out;
+  }
+
+  /** The word behind the command; refuses one that is none of these. */
+  String choice(String command, List<String> known) throws Failure {
+    String all = known.size() == 1 ? known.get(0) : String.join(", ", known.subList(0, known.size() - 1)) + " or " + known.getLast();
+    String word = first(command, (known.size() == 1 ? "a word: " : "") + all);
+    if (!known.contains(word)) {
+      throw Failure.usage(command + " cannot '" + word + "'" + Spelling.hint(word, known), command);
+    }
+    return word;
+  }
+
   boolean has(String flag) {
     return flags.contains(flag);
+  }
+
+  /** Every value of an option that may be given more than once. */
+  List<String> all(String option) {
+    return repeated.getOrDefault(option, List.of());
   }
 
   /** The value of an option named with its {@code =}, or null. */

@@ -33,11 +33,14 @@ final class CasCommand {
   /** The heap is small. */
   private static final int GET_MAX = 16 << 20;
 
+  /** What vriftd types. */
+  private static final List<String> KEEPER = List.of("keep");
+
   private CasCommand() {}
 
   static int run(Place place, List<String> words) throws Failure, InterruptedException {
     Arguments a = Arguments.parse("cas", words, 2, "--json", "--all", "--sample=");
-    String what = a.first("cas", "ingest, stat, verify or get");
+    String what = a.rest().equals(KEEPER) ? "keep" : a.choice("cas", List.of("ingest", "stat", "verify", "get"));
     if (a.rest().size() != (what.equals("get") ? 2 : 1)) {
       throw Failure.usage(what.equals("get") ? "cas get needs a digest" : "cas " + what + " takes no other word", "cas");
     }

@@ -1,5 +1,7 @@
 package dev.vrift.cli;
 
+import dev.vrift.platform.Spelling;
+import dev.vrift.wire.Json;
 import java.util.Arrays;
 import java.util.List;
 
@@ -9,31 +11,50 @@ public final class Cli {
 
   /** Returns the exit code. */
   public static int main(String[] args) {
+    Printed out = Printed.begin();
+    int code = answer(args);
+    String missing = out.failure();
+    if (missing == null) {
+      return code;
+    }
+    if (!missing.isEmpty()) {
+      System.err.println("vrift: cannot write standard output: " + missing);
+    }
+    return code == 0 ? Failure.NEGATIVE : code;
+  }
+
+  private static int answer(String[] args) {
     String command = args.length == 0 ? "" : args[0];
     List<String> words = args.length == 0 ? List.of() : Arrays.asList(args).subList(1, args.length);
     try {
       if (!Help.knows(command)) {
-        String meant = Help.nearest(command);
-        throw new Failure(
-            Failure.USAGE,
-            "there is no command '" + command + "'" + (meant == null ? "" : " (did you mean '" + meant + "'?)") + ". Type: vrift --help");
+        throw new Failure(Failure.USAGE, "there is no command '" + command + "'" + Spelling.hint(command, Help.names()) + ". Type: vrift --help");
       }
       if (words.contains("--help") || words.contains("-h")) {
         System.out.print(Help.of(command));
         return 0;
       }
-      int code = run(command, words, Place.find());
-      System.out.flush();
-      return System.out.checkError() ? Failure.NEGATIVE : code;
+      return run(command, words, Place.find());
     } catch (Failure e) {
-      System.err.println("vrift: " + e.getMessage());
-      return e.code();
+      return failed(e.getMessage(), e.code(), words);
     } catch (InterruptedException e) {
       return 130;
-    } catch (RuntimeException | LinkageError e) {
-      System.err.println("vrift: " + command + " failed: " + e + ". This is a mistake in vrift; `vrift doctor` may know more");
-      return Failure.OURS;
+    } catch (LinkageError e) {
+      return failed("the installation is damaged (" + e.getMessage() + "). Build or install vrift again; commands run natively meanwhile", Failure.OURS, words);
+    } catch (RuntimeException e) {
+      return failed(command + " failed: " + e + ". This is a mistake in vrift; `vrift doctor` may know more", Failure.OURS, words);
     }
+  }
+
+  /** People read standard error; programs that asked for JSON get a document whatever happens. */
+  private static int failed(String message, int code, List<String> words) {
+    System.err.println("vrift: " + message);
+    int end = words.indexOf("--");
+    if ((end < 0 ? words : words.subList(0, end)).contains("--json")) {
+      Json out = new Json().object().field("schema_version", 1).key("error").object().field("message", message).field("code", code);
+      System.out.println(out.end().end());
+    }
+    return code;
   }
 
   private static int run(String command, List<String> words, Place place) throws Failure, InterruptedException {

@@ -13,13 +13,9 @@ final class ConfigCommand {
 
   static int run(Place place, List<String> words) throws Failure {
     Arguments a = Arguments.parse("config", words, 1, "--json", "--set=");
-    String what = a.first("config", "a word: show");
-    if (!what.equals("show")) {
-      throw Failure.usage("config cannot '" + what + "'", "config");
-    }
+    a.choice("config", List.of("show"));
     Path root = place.rootProblem() == null && !place.root().isEmpty() ? Path.of(place.root()) : null;
-    List<String> overrides = a.value("--set=") == null ? List.of() : List.of(a.value("--set="));
-    Config c = Config.load(Config.SYSTEM, place.dirs().config(), root, System.getenv(), overrides);
+    Config c = Config.load(Config.SYSTEM, place.dirs().config(), root, System.getenv(), a.all("--set="));
     if (a.has("--json")) {
       json(c);
     } else {

@@ -13,7 +13,7 @@ final class DoctorCommand {
 
   static int run(Place place, List<String> words) throws Failure {
     Arguments a = Arguments.parse("doctor", words, 0, "--json", "--fix");
-    List<Finding> findings = new Doctor(place.run(), place.runProblem(), Path.of(place.home()), place.root()).examine();
+    List<Finding> findings = new Doctor(place.run(), place.runProblem(), Path.of(place.home()), place.root(), place.dirs()).examine();
     Json out = new Json().object().field("schema_version", 1).key("findings").array();
     boolean bad = false;
     for (Finding f : findings) {

@@ -61,7 +61,7 @@ final class Help {
           Map.entry(
               "stop",
               """
-              vrift stop                stops this project's daemon
+              vrift stop [--json]       stops this project's daemon
               vrift stop --all          stops every daemon of yours, and the coordinator
 
               Running commands go on natively. Nothing starts a daemon again until the next `vrift run`, `init` or `restart`.
@@ -70,9 +70,10 @@ final class Help {
           Map.entry(
               "restart",
               """
-              vrift restart [--json]
+              vrift restart [PROJECT] [--json]
 
-              Stops this project's daemon if it runs, starts it, and waits until it answers. Ends a quarantine.
+              Stops this project's daemon, or that of the directory PROJECT, if it runs, starts it, and waits until it answers. Ends a
+              quarantine.
               """),
           Map.entry(
               "logs",
@@ -94,8 +95,9 @@ final class Help {
 
               Every setting with its value and where that comes from. Later ones win:
                 the default, /etc/vrift/config.toml, $XDG_CONFIG_HOME/vrift/config.toml, .vrift.toml in the project,
-                the environment (VRIFT_QUOTA_MAX_FILES for quota.max_files), the command line (--set quota.max_files=1000)
-              A daemon reads them when it starts: vrift restart.
+                the environment (VRIFT_QUOTA_MAX_FILES for quota.max_files), --set quota.max_files=1000 (tried out in this report only)
+              A daemon reads them when it starts: vrift restart. It has the environment of the command that started vriftd: for a variable
+              type vrift stop --all first.
               """),
           Map.entry(
               "cas",
@@ -141,35 +143,10 @@ final class Help {
     return TEXTS.containsKey(command);
   }
 
-  /** The command people may have meant: the one at the smallest edit distance, or null when none is near. */
-  static String nearest(String word) {
-    String best = null;
-    int least = 3;
-    for (String name : new java.util.TreeSet<>(TEXTS.keySet())) {
-      int d = distance(word, name);
-      if (d < least) {
-        least = d;
-        best = name;
-      }
-    }
-    return best;
-  }
-
-  /** Levenshtein distance. */
-  private static int distance(String a, String b) {
-    int[] row = new int[b.length() + 1];
-    for (int j = 0; j <= b.length(); j++) {
-      row[j] = j;
-    }
-    for (int i = 1; i <= a.length(); i++) {
-      int corner = row[0];
-      row[0] = i;
-      for (int j = 1; j <= b.length(); j++) {
-        int cost = corner + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
-        corner = row[j];
-        row[j] = Math.min(cost, 1 + Math.min(row[j], row[j - 1]));
-      }
-    }
-    return row[b.length()];
+  /** Every command that has a page; {@code run} and {@code version} are the launcher's. */
+  static java.util.Set<String> names() {
+    java.util.Set<String> all = new java.util.TreeSet<>(TEXTS.keySet());
+    all.addAll(java.util.List.of("run", "version", "help"));
+    return all;
   }
 }

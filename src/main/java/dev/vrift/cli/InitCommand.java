@@ -8,6 +8,7 @@ import dev.vrift.layout.Opcode;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.wire.Fields;
+import dev.vrift.wire.Json;
 import dev.vrift.wire.WireException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,7 +29,7 @@ final class InitCommand {
     Arguments a = Arguments.parse("init", words, 0, "--undo", "--json");
     RunPaths.Project p = place.project();
     if (a.has("--undo")) {
-      return undo(place, p);
+      return undo(place, p, a.has("--json"));
     }
     RestartCommand.open(place, Opcode.OPEN);
     Map<String, Object> report = awaitServing(p);
@@ -63,7 +64,7 @@ final class InitCommand {
   }
 
   /** Stops the daemon and removes everything of the project; with the last project also what is common to all. */
-  private static int undo(Place place, RunPaths.Project p) throws Failure {
+  private static int undo(Place place, RunPaths.Project p, boolean json) throws Failure {
     List<String> failed = new ArrayList<>();
     try {
       DaemonProbe.ask(place.run().socket(), Opcode.FORGET, new Fields().put("root", place.root()), FORGET_MS);
@@ -84,7 +85,8 @@ final class InitCommand {
     if (!failed.isEmpty()) {
       throw new Failure(Failure.NEGATIVE, "not removed: " + String.join("; ", failed));
     }
-    System.out.println("nothing of vrift is left in " + place.root());
+    System.out.println(
+        json ? new Json().object().field("schema_version", 1).field("removed", place.root()).end() : "nothing of vrift is left in " + place.root());
     return 0;
   }
 }

@@ -1,5 +1,6 @@
 package dev.vrift.cli;
 
+import dev.vrift.platform.Trouble;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -27,15 +28,17 @@ final class LogsCommand {
     if (project) {
       read.put(place.dirs().log(place.project().id()), -1L);
     }
-    boolean any = false;
+    for (Path log : read.keySet()) {
+      if (!Files.exists(log)) {
+        System.err.println("vrift: there is no " + log + " yet" + (a.has("-f") ? ": waiting for it" : ""));
+      }
+    }
     do {
       for (Map.Entry<Path, Long> e : read.entrySet()) {
         try {
-          long end = show(e.getKey(), e.getValue(), read.size() > 1);
-          any |= end > 0;
-          e.setValue(end);
+          e.setValue(show(e.getKey(), e.getValue(), read.size() > 1));
         } catch (IOException x) {
-          throw new Failure(Failure.NEGATIVE, e.getKey() + ": " + x.getMessage());
+          throw new Failure(Failure.NEGATIVE, Trouble.of(x));
         }
       }
       System.out.flush();
@@ -46,9 +49,6 @@ final class LogsCommand {
         Thread.sleep(LOOK_MS);
       }
     } while (a.has("-f"));
-    if (!any) {
-      System.err.println("vrift: no log yet: " + read.keySet());
-    }
     return 0;
   }
 

@@ -5,7 +5,6 @@ import dev.vrift.layout.StatReason;
 import dev.vrift.wire.Fields;
 import dev.vrift.wire.JsonReader;
 import dev.vrift.wire.WireException;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -42,18 +41,37 @@ final class ReportCommands {
 
   static int explain(Place place, List<String> words) throws Failure {
     Arguments a = Arguments.parse("explain", words, 1, "--json");
-    Path path = Path.of(System.getProperty("user.dir")).resolve(a.first("explain", "a path")).normalize();
-    Path root = Path.of(place.project() == null ? "/" : place.root());
-    if (!path.startsWith(root)) {
-      throw new Failure(Failure.NEGATIVE, path + " is outside the project " + root + ": vrift leaves it to the kernel");
+    String word = a.first("explain", "a path");
+    if (word.isEmpty()) {
+      throw Failure.usage("explain needs a path, not an empty word", "explain");
     }
-    String json = place.report(Opcode.EXPLAIN, new Fields().put("path", root.relativize(path).toString()), ANSWER_MS);
+    place.project();
+    byte[] path = PathWord.beneath(place.root(), word);
+    if (path == null) {
+      throw new Failure(Failure.NEGATIVE, word + " is outside the project " + place.root() + ": vrift leaves it to the kernel");
+    }
+    String json = place.report(Opcode.EXPLAIN, new Fields().put("path", path), ANSWER_MS);
     if (a.has("--json")) {
       System.out.println(json.strip());
     } else {
-      tree("", parse(json));
+      summary(word, parse(json));
     }
     return 0;
+  }
+
+  /** The answer in words, then everything that led to it. */
+  private static void summary(String word, Map<String, Object> report) {
+    boolean answered = Boolean.TRUE.equals(report.get("answered"));
+    String state = report.get("entry") instanceof Map<?, ?> e ? String.valueOf(e.get("state")) : null;
+    boolean there = state != null && !(" " + state + " ").contains(" gone ");
+    System.out.println(word + (answered ? " is answered from memory: " + (there ? "it exists" : "it does not exist") : " is not answered from memory now"));
+    for (Object reason : report.get("reasons") instanceof List<?> l ? l : List.of()) {
+      System.out.println("  because " + reason);
+    }
+    System.out.println();
+    report.remove("reasons");
+    report.remove("answered");
+    tree("  ", report);
   }
 
   static int verify(Place place, List<String> words) throws Failure {

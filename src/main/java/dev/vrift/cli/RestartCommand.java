@@ -16,7 +16,7 @@ final class RestartCommand {
   private RestartCommand() {}
 
   static int run(Place place, List<String> words) throws Failure {
-    Arguments a = Arguments.parse("restart", words, 0, "--json");
+    Arguments a = Arguments.parse("restart", words, 1, "--json"); // the launcher has gone to the project that is named
     RunPaths.Project p = place.project();
     open(place, Opcode.RESTART);
     if (a.has("--json")) {

@@ -1,5 +1,6 @@
 package dev.vrift.cli;
 
+import dev.vrift.platform.Trouble;
 import dev.vrift.staging.Salvage;
 import dev.vrift.wire.Json;
 import java.io.IOException;
@@ -14,7 +15,10 @@ final class SalvageCommand {
 
   static int run(Place place, List<String> words) throws Failure {
     Arguments a = Arguments.parse("salvage", words, 2, "--json", "--all", "--force", "--to=");
-    String what = a.first("salvage", "list, restore or drop");
+    String what = a.choice("salvage", List.of("list", "restore", "drop"));
+    if (a.rest().size() > 1 && (what.equals("list") || a.has("--all"))) {
+      throw Failure.usage("salvage " + what + ": '" + a.rest().get(1) + "' is one word too many", "salvage");
+    }
     place.project();
     Salvage salvage = new Salvage(Path.of(place.root()));
     try {
@@ -22,13 +26,13 @@ final class SalvageCommand {
         case "list" -> list(salvage, a.has("--json"));
         case "restore" -> restore(salvage, a);
         case "drop" -> drop(salvage, a);
-        default -> throw Failure.usage("salvage cannot '" + what + "'", "salvage");
+        default -> throw new IllegalStateException(what);
       }
       return 0;
     } catch (FileAlreadyExistsException e) {
       throw new Failure(Failure.NEGATIVE, e.getFile() + " is there already; --force replaces it, --to FILE puts it elsewhere");
     } catch (IOException e) {
-      throw new Failure(Failure.NEGATIVE, "salvage: " + e.getMessage());
+      throw new Failure(Failure.NEGATIVE, "salvage: " + Trouble.of(e));
     }
   }
 
@@ -68,18 +72,22 @@ final class SalvageCommand {
     String to = a.value("--to=");
     Path target = to == null ? null : Path.of(System.getProperty("user.dir")).resolve(to).normalize();
     Path where = salvage.restore(name(a, "restore"), target, a.has("--force"));
-    System.out.println("restored " + where);
+    System.out.println(a.has("--json") ? new Json().object().field("schema_version", 1).field("restored", where.toString()).end() : "restored " + line(where.toString()));
   }
 
   private static void drop(Salvage salvage, Arguments a) throws IOException, Failure {
     if (a.has("--all")) {
-      System.out.println(salvage.dropAll() + " dropped");
+      dropped(a, salvage.dropAll());
       return;
     }
     String name = name(a, "drop");
     if (!salvage.drop(name)) {
       throw new Failure(Failure.NEGATIVE, "there is no '" + name + "' in the salvage area. Type: vrift salvage list");
     }
-    System.out.println("dropped " + name);
+    dropped(a, 1);
+  }
+
+  private static void dropped(Arguments a, int count) {
+    System.out.println(a.has("--json") ? new Json().object().field("schema_version", 1).field("dropped", count).end() : count + " dropped");
   }
 }

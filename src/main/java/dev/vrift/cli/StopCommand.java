@@ -4,6 +4,8 @@ import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.DaemonStop;
 import dev.vrift.health.Leftovers;
 import dev.vrift.platform.RunPaths;
+import dev.vrift.platform.Trouble;
+import dev.vrift.wire.Json;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,19 +17,29 @@ final class StopCommand {
   private StopCommand() {}
 
   static int run(Place place, List<String> words) throws Failure {
-    Arguments a = Arguments.parse("stop", words, 0, "--all");
+    Arguments a = Arguments.parse("stop", words, 0, "--all", "--json");
     place.needRun();
     if (!Files.isDirectory(place.run().dir())) {
-      System.out.println("nothing is running");
+      say(a, List.of(), "nothing is running");
       return 0;
     }
-    return a.has("--all") ? all(place.run()) : one(place);
+    return a.has("--all") ? all(place.run(), a) : one(place, a);
   }
 
-  private static int one(Place place) throws Failure {
+  private static void say(Arguments a, List<String> stopped, String text) {
+    if (!a.has("--json")) {
+      System.out.println(text);
+      return;
+    }
+    Json out = new Json().object().field("schema_version", 1).key("stopped").array();
+    stopped.forEach(out::value);
+    System.out.println(out.end().end());
+  }
+
+  private static int one(Place place, Arguments a) throws Failure {
     RunPaths.Project p = place.project();
     if (!Files.isDirectory(p.dir())) {
-      System.out.println("no daemon is running for " + place.root());
+      say(a, List.of(), "no daemon is running for " + place.root());
       return 0;
     }
     mark(p.stopped());
@@ -36,16 +48,19 @@ final class StopCommand {
       throw new Failure(Failure.NEGATIVE, "the daemon of " + place.root() + " does not die (is it in uninterruptible sleep?)");
     }
     sweepStaging(Path.of(place.root()));
-    System.out.println(outcome == DaemonStop.Outcome.NONE ? "no daemon is running for " + place.root() : "stopped " + place.root());
+    boolean none = outcome == DaemonStop.Outcome.NONE;
+    say(a, none ? List.of() : List.of(place.root()), (none ? "no daemon is running for " : "stopped ") + place.root());
     return 0;
   }
 
-  static int all(RunPaths run) throws Failure {
+  private static int all(RunPaths run, Arguments a) throws Failure {
     mark(run.stopped());
     List<String> alive = new ArrayList<>();
-    int before = 0;
+    List<String> served = new ArrayList<>();
     for (RunPaths.Project p : run.all()) {
-      before += DaemonProbe.locked(p.lock()) ? 1 : 0;
+      if (DaemonProbe.locked(p.lock())) {
+        served.add(p.root().orElse(p.id()));
+      }
     }
     if (!DaemonStop.coordinator(run)) {
       alive.add("vriftd");
@@ -59,7 +74,7 @@ final class StopCommand {
     if (!alive.isEmpty()) {
       throw new Failure(Failure.NEGATIVE, "still alive: " + String.join(", ", alive) + ". Type: vrift doctor");
     }
-    System.out.println("everything is stopped (" + before + (before == 1 ? " project was" : " projects were") + " served)");
+    say(a, served, "everything is stopped (" + served.size() + (served.size() == 1 ? " project was" : " projects were") + " served)");
     return 0;
   }
 
@@ -85,7 +100,7 @@ final class StopCommand {
     try {
       Files.write(file, new byte[0]);
     } catch (IOException e) {
-      throw new Failure(Failure.NEGATIVE, "cannot write " + file + ": " + e.getMessage());
+      throw new Failure(Failure.NEGATIVE, "cannot write " + Trouble.of(e));
     }
   }
 }

@@ -1,7 +1,10 @@
 package dev.vrift.config;
 
+import dev.vrift.platform.Spelling;
+import dev.vrift.platform.Trouble;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -49,7 +52,7 @@ public final class Config {
       int equals = word.indexOf('=');
       Setting s = Setting.of(equals < 0 ? word : word.substring(0, equals));
       if (s == null || equals < 0) {
-        c.problems.add("--set ".concat(word).concat(": not a setting; see `vrift config show`"));
+        c.problems.add("--set " + word + ": not a setting" + Spelling.hint(equals < 0 ? word : word.substring(0, equals), Setting.keys()) + "; see `vrift config show`");
       } else {
         c.set(s, word.substring(equals + 1), "--set");
       }
@@ -59,19 +62,22 @@ public final class Config {
 
   private void file(Path file) {
     if (!Files.isRegularFile(file)) {
+      if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
+        problems.add(file + ": is no file that can be read; ignored");
+      }
       return;
     }
     try {
       TomlFile.read(file).forEach((key, value) -> fromFile(file, key, value));
     } catch (IOException e) {
-      problems.add(file + ": " + e.getMessage() + "; the file is ignored");
+      problems.add((e instanceof java.nio.file.FileSystemException ? "" : file + ": ") + Trouble.of(e) + "; the file is ignored");
     }
   }
 
   private void fromFile(Path file, String key, String value) {
     Setting s = Setting.of(key);
     if (s == null) {
-      problems.add(file + ": there is no setting " + key + "; ignored");
+      problems.add(file + ": there is no setting " + key + Spelling.hint(key, Setting.keys()) + "; ignored");
     } else {
       set(s, value, file.toString());
     }

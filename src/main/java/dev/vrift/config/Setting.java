@@ -1,5 +1,7 @@
 package dev.vrift.config;
 
+import java.util.Arrays;
+import java.util.List;
 import java.util.Locale;
 
 /** Every setting there is. Values are whole numbers; a switch is 0 or 1. {@code default.toml} lists the same, held to this by a test. */
@@ -65,6 +67,11 @@ public enum Setting {
   /** What it does, for people. */
   public String text() {
     return text;
+  }
+
+  /** Every key. */
+  public static List<String> keys() {
+    return Arrays.stream(values()).map(Setting::key).toList();
   }
 
   /** The setting of a key, or null. */

@@ -6,7 +6,9 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.tomlj.Toml;
+import org.tomlj.TomlArray;
 import org.tomlj.TomlParseResult;
+import org.tomlj.TomlTable;
 
 /** The scalar values of a TOML file by dotted key. The only class that needs the TOML library: loaded when there is a file to read. */
 final class TomlFile {
@@ -25,7 +27,8 @@ final class TomlFile {
     }
     Map<String, String> out = new LinkedHashMap<>();
     for (String key : result.dottedKeySet()) {
-      out.put(key, String.valueOf(result.get(key)));
+      Object value = result.get(key);
+      out.put(key, value instanceof TomlArray ? "a list" : value instanceof TomlTable ? "a table" : String.valueOf(value));
     }
     return out;
   }

@@ -10,6 +10,7 @@ import dev.vrift.platform.Log;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.platform.Sockets;
+import dev.vrift.platform.Trouble;
 import dev.vrift.platform.UserDirs;
 import dev.vrift.wire.Fields;
 import dev.vrift.wire.Json;
@@ -436,7 +437,7 @@ final class ProjectSupervisor {
         return;
       }
     } catch (IOException e) {
-      failure(e.getMessage());
+      failure("its daemon cannot be started: ".concat(Trouble.of(e)));
     }
     Log.warn(root + ": " + failureText());
     rest();

@@ -1,10 +1,11 @@
 package dev.vrift.health;
 
-import dev.vrift.layout.BoardLayout;
 import dev.vrift.layout.Opcode;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.platform.SafeDir;
+import dev.vrift.platform.Trouble;
+import dev.vrift.platform.UserDirs;
 import dev.vrift.platform.Version;
 import dev.vrift.wire.Fields;
 import dev.vrift.wire.WireException;
@@ -19,7 +20,6 @@ import java.util.List;
 /** The checks of {@code vrift doctor}. They only look; what they would change is in the findings. */
 public final class Doctor {
   private static final long MIN_WATCHES = 65_536;
-  private static final long MIN_SHM_BYTES = 64L << 20;
   private static final int ANSWER_MS = 500;
   /** Younger files in /dev/shm may be just about to be named in a map link. */
   private static final long SETTLED_MS = 60_000;
@@ -29,14 +29,16 @@ public final class Doctor {
   private final String runProblem;
   private final Path home;
   private final String root;
+  private final UserDirs dirs;
   private final List<Finding> found = new ArrayList<>();
 
   /** {@code runProblem} is the launcher's, or null; {@code root} may be empty (no project here). */
-  public Doctor(RunPaths run, String runProblem, Path home, String root) {
+  public Doctor(RunPaths run, String runProblem, Path home, String root, UserDirs dirs) {
     this.run = run;
     this.runProblem = runProblem;
     this.home = home;
     this.root = root;
+    this.dirs = dirs;
   }
 
   /** Runs every check, in the order in which problems are worth repairing. */
@@ -49,8 +51,14 @@ public final class Doctor {
       versions();
       orphanedMemory();
     }
+    UserChecks user = new UserChecks(found);
+    user.settings(dirs, root);
+    user.directories(dirs);
     limits();
-    memory();
+    user.sharedMemory();
+    if (runProblem == null) {
+      user.projects(run);
+    }
     staging();
     if (found.stream().noneMatch(f -> f.severity() != Finding.Severity.OK)) {
       found.add(Finding.ok("all", "nothing is wrong"));
@@ -59,7 +67,7 @@ public final class Doctor {
   }
 
   private void installation() {
-    for (String name : List.of("libvrift_shim.so", "libvrift_jni.so", "vrift.jar", "java")) {
+    for (String name : List.of("libvrift_shim.so", "libvrift_jni.so", "liblmdb.so", "vrift.jar", "java")) {
       Path file = home.resolve(name);
       if (!Files.isReadable(file)) {
         found.add(Finding.error("installation", file + " is missing or cannot be read", "build or install vrift again", null));
@@ -82,7 +90,8 @@ public final class Doctor {
     }
     ProcessBuilder b = new ProcessBuilder("/bin/true");
     b.environment().clear();
-    b.environment().put("LD_PRELOAD", library.toString());
+    b.directory(home.toFile()); // a path with a space or a colon cannot be written into the variable
+    b.environment().put("LD_PRELOAD", "./".concat(library.getFileName().toString()));
     b.environment().put("VRIFT", "0");
     b.redirectErrorStream(true);
     try {
@@ -95,7 +104,7 @@ public final class Doctor {
                 "library", "the library cannot be loaded: " + (said.isEmpty() ? "exit code " + code : said), "build or install vrift again", null));
       }
     } catch (IOException e) {
-      found.add(Finding.warning("library", "could not be tried: " + e.getMessage(), "look whether /bin/true is there", null));
+      found.add(Finding.warning("library", "could not be tried: " + Trouble.of(e).lines().findFirst().orElse(""), "look whether /bin/true is there, and at ulimit -n and -u", null));
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
@@ -113,7 +122,7 @@ public final class Doctor {
           Files.setPosixFilePermissions(run.dir(), PosixFilePermissions.fromString("rwx------"));
           return null;
         } catch (IOException e) {
-          return e.getMessage();
+          return Trouble.of(e);
         }
       };
     }
@@ -180,7 +189,7 @@ public final class Doctor {
                 () -> Leftovers.delete(f) ? null : "could not be removed"));
       }
     } catch (IOException e) {
-      found.add(Finding.error("shm", "/dev/shm cannot be read: " + e.getMessage(), "mount a tmpfs there", null));
+      found.add(Finding.error("shm", "/dev/shm cannot be looked at: " + Trouble.of(e), "as root: mount -t tmpfs tmpfs /dev/shm", null));
     }
   }
 
@@ -207,18 +216,6 @@ public final class Doctor {
       return Long.parseLong(new String(text, 0, Math.max(0, n), java.nio.charset.StandardCharsets.US_ASCII).strip());
     } catch (IOException | NumberFormatException e) {
       return -1;
-    }
-  }
-
-  private void memory() {
-    try {
-      long free = Files.getFileStore(SHM).getUsableSpace();
-      if (free < MIN_SHM_BYTES + BoardLayout.SIZE) {
-        found.add(
-            Finding.error("shm-size", "only " + (free >> 20) + " MiB are free in /dev/shm", "as root: mount -o remount,size=50% /dev/shm", null));
-      }
-    } catch (IOException e) {
-      found.add(Finding.error("shm", "/dev/shm: " + e.getMessage(), "mount a tmpfs there", null));
     }
   }
 

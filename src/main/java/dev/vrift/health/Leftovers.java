@@ -3,6 +3,7 @@ package dev.vrift.health;
 import dev.vrift.cas.HotTier;
 import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
+import dev.vrift.platform.Trouble;
 import dev.vrift.platform.UserDirs;
 import java.io.IOException;
 import java.nio.file.DirectoryNotEmptyException;
@@ -76,6 +77,7 @@ public final class Leftovers {
       return failed;
     }
     removeTree(project.dir(), failed);
+    delete(run.asking(project.id()));
     removeTree(dirs.project(project.id()), failed);
     delete(dirs.log(project.id()));
     delete(dirs.logs().resolve(project.id() + ".log.1"));
@@ -102,6 +104,7 @@ public final class Leftovers {
             delete(p);
           }
           removeTree(run.libraries(), failed);
+          run.allAsking().forEach(Leftovers::delete);
           Processes.close(serving);
         }
       }
@@ -183,7 +186,7 @@ public final class Leftovers {
     try {
       Files.walkFileTree(top, new Remover(failed));
     } catch (IOException e) {
-      failed.add(top + ": " + e.getMessage());
+      failed.add(Trouble.of(e));
     }
   }
 
@@ -202,7 +205,7 @@ public final class Leftovers {
 
     @Override
     public FileVisitResult visitFileFailed(Path file, IOException e) {
-      failed.add(file + ": " + e.getMessage());
+      failed.add(Trouble.of(e));
       return FileVisitResult.CONTINUE;
     }
 
@@ -216,7 +219,7 @@ public final class Leftovers {
       try {
         Files.deleteIfExists(p);
       } catch (IOException e) {
-        failed.add(p + ": " + e.getMessage());
+        failed.add(Trouble.of(e));
       }
     }
   }

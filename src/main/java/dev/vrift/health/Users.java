@@ -2,8 +2,10 @@ package dev.vrift.health;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 
 /** Who uses a file: looks through /proc. What cannot be looked into (another user's process) is not ours and does not count. */
@@ -39,11 +41,14 @@ final class Users {
     }
   }
 
-  private static boolean contains(Path file, String text) {
+  /** What cannot be read for lack of descriptors or memory counts as containing everything. */
+  static boolean contains(Path file, String text) {
     try {
       return new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1).contains(text);
-    } catch (IOException | SecurityException e) {
+    } catch (NoSuchFileException | AccessDeniedException | SecurityException e) {
       return false; // gone, or another user's
+    } catch (IOException e) {
+      return !String.valueOf(e.getMessage()).contains("No such process"); // not known (no more descriptors, no memory): then it counts as used
     }
   }
 }

@@ -57,6 +57,22 @@ public record RunPaths(Path dir) {
     return dir.resolve("stopped");
   }
 
+  /** Held by the one command at a time that asks vriftd for a project. */
+  public Path asking(String id) {
+    return dir.resolve(id + ".ask");
+  }
+
+  /** The same of every project, known or not. */
+  public List<Path> allAsking() {
+    List<Path> out = new ArrayList<>();
+    try (DirectoryStream<Path> in = Files.newDirectoryStream(dir, "*.ask")) {
+      in.forEach(out::add);
+    } catch (IOException e) {
+      return List.of();
+    }
+    return out;
+  }
+
   public Path projects() {
     return dir.resolve("p");
   }

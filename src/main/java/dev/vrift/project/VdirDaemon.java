@@ -12,6 +12,7 @@ import dev.vrift.platform.Processes;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.platform.SafeDir;
 import dev.vrift.platform.Sockets;
+import dev.vrift.platform.Trouble;
 import dev.vrift.platform.UserDirs;
 import dev.vrift.vdir.Engine;
 import dev.vrift.vdir.EngineReport;
@@ -76,7 +77,7 @@ public final class VdirDaemon {
     try {
       return new VdirDaemon().serve(new RunPaths(Path.of(runDir)), order, readyFd);
     } catch (IOException | RuntimeException e) {
-      ProjectReport.failed(new RunPaths(Path.of(runDir)).of(root), e.getMessage());
+      ProjectReport.failed(new RunPaths(Path.of(runDir)).of(root), Trouble.of(e));
       Log.error("vdir_d of ".concat(root).concat(" cannot serve; builds go on natively"), e);
       return EXIT_FAILED;
     }
@@ -121,7 +122,8 @@ public final class VdirDaemon {
             RunPaths.bytes(root), RunPaths.bytes(paths.map()), config.get(Setting.QUOTA_MAX_FILES), vdirBytes(config, paths),
             watchBudget(), 0, order.watch(), order.watchId(), reason);
     if (engine < 0 && engine > -4096) {
-      throw new IOException(new String(reason, StandardCharsets.UTF_8).trim().concat(": ").concat(Sockets.message((int) engine)));
+      String why = new String(reason, StandardCharsets.UTF_8).trim(); // says the error too, if it knows more than that
+      throw new IOException(why.isEmpty() ? Sockets.message((int) engine) : why);
     }
     String said = new String(reason, StandardCharsets.UTF_8).trim();
     if (!said.isEmpty()) {

@@ -59,6 +59,17 @@ class ConfigTest {
   }
 
   @Test
+  void problemsSayWhatTheUserWroteAndMeant() throws IOException {
+    write("system.toml", "quota.max_files = [1, 2]\ncas.hott = 1\n");
+    Files.write(Files.createDirectories(temp.resolve("user")).resolve("config.toml"), new byte[] {(byte) 0xff, '\n'});
+    Files.createDirectories(temp.resolve("root/.vrift.toml"));
+    String said = String.join("\n", load(Map.of(), "quota.max_file=5000").problems());
+    for (String text : List.of("is 'a list', not a whole number", "did you mean 'cas.hot'?", "is not UTF-8 text", ".vrift.toml: is no file", "did you mean 'quota.max_files'?")) {
+      assertTrue(said.contains(text), text + ": " + said);
+    }
+  }
+
+  @Test
   void theDefaultsFileSaysWhatTheProgramDoes() throws IOException {
     Path file = temp.resolve("default.toml");
     try (InputStream in = Config.class.getResourceAsStream("/default.toml")) {
