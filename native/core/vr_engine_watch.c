@@ -282,7 +282,16 @@ static void touch_journal(struct vr_engine *e) {
 int vr_drain(struct vr_engine *e) {
   for (int i = 0; i < READS_MAX; i++) {
     touch_journal(e);
+    /* The kernel takes an event off the queue before it copies it: who is killed in here may have lost some, and the successor believes so. */
+    uint32_t lost = e->st->overflow;
+    e->st->overflow = 1;
+    VR_IN_ORDER();
     ssize_t n = read(e->inotify, e->journal, VR_JOURNAL);
+    int why = errno;
+    VR_IN_ORDER();
+    e->st->overflow = lost;
+    VR_IN_ORDER();
+    errno = why;
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) {
       if (e->st->overflow) after_overflow(e);
