@@ -63,6 +63,8 @@ void vr_stage_leave(struct vr_stage_place *p);
 int vr_stage_put(struct vr_stage_place *p, const struct vr_staged *record, int fd, enum vr_stage_how how, int64_t old_mtime);
 /* Copies all bytes of one descriptor over the other from offset 0. 0 or -errno. */
 int vr_stage_copy(int from, int to);
+/* Owner, extended attributes and mode of one open file, which were changed by its descriptor, to the other. 0 or -errno. */
+int vr_stage_carry(int from, int to);
 /* 1: same bytes; 0: not, or not known. */
 int vr_stage_same(int a, int b, uint64_t size);
 /* A free record in state CLAIMED, or -1. *state: what it is now. hint: where to begin. */

@@ -2,6 +2,7 @@
  *
  * The rule behind every branch: end in the state that the same program, and whoever changed the target meanwhile, would have left
  * natively; where that cannot be known, keep both contents (one of them in salvage). */
+#include <string.h>
 #include <sys/mman.h>
 #include "vr_fault.h"
 #include "vr_stage.h"
@@ -77,6 +78,26 @@ int vr_stage_copy(int from, int to) {
 out:
   vr_sys6(SYS_munmap, scratch, CHUNK, 0, 0, 0, 0);
   return (int)result;
+}
+
+#define NAMES_MAX 1024u  /* bytes of names of extended attributes, and of one's value, that are carried */
+#define VALUE_MAX 4096u
+
+int vr_stage_carry(int from, int to) {
+  struct statx a, b;
+  char names[NAMES_MAX], value[VALUE_MAX];
+  int e = vr_fstatx(from, &a);
+  if (e == 0) e = vr_fstatx(to, &b);
+  if (e == 0 && (a.stx_uid != b.stx_uid || a.stx_gid != b.stx_gid)) e = (int)vr_sys6(SYS_fchown, to, a.stx_uid, a.stx_gid, 0, 0, 0);
+  long n = e ? 0 : vr_sys6(SYS_flistxattr, from, (long)names, sizeof names, 0, 0, 0);
+  if (n < 0 && n != -EOPNOTSUPP) e = (int)n;
+  for (char *name = names; e == 0 && name < names + n; name += strlen(name) + 1) {
+    long size = vr_sys6(SYS_fgetxattr, from, (long)name, (long)value, sizeof value, 0, 0);
+    e = (int)(size < 0 ? size : vr_sys6(SYS_fsetxattr, to, (long)name, (long)value, size, 0, 0));
+  }
+  /* Last: a change of owner takes setuid bits away. */
+  if (e == 0 && ((a.stx_mode ^ b.stx_mode) & 07777)) e = (int)vr_sys6(SYS_fchmod, to, a.stx_mode & 07777, 0, 0, 0, 0);
+  return e;
 }
 
 int vr_stage_same(int a, int b, uint64_t size) {
@@ -162,6 +183,7 @@ static int put_copy(struct vr_stage_place *p, const struct vr_staged *r, const s
     if (to >= 0) {
       e = VR_FAULT(copy_truncated);
       if (e == 0) e = vr_stage_copy(from, to);
+      if (e == 0 && s->present) e = vr_stage_carry(from, to);
       if (!s->present) vr_sys6(SYS_fchmod, to, own.stx_mode & 07777, 0, 0, 0, 0); /* the umask was applied once already */
       int closed = vr_close(to);
       if (e == 0 && closed < 0 && closed != -EINTR) e = closed;

@@ -7,7 +7,7 @@
 #define KEPT_FLAGS (O_ACCMODE | O_NONBLOCK | O_NOATIME)
 #define COPY_ROUNDS 3 /* another thread may still write into the old description while it is copied */
 
-static int open_target(const struct vr_stage_place *place, const struct vr_staged *r, int fd, int64_t old_mtime, struct statx *st) {
+static int open_target(const struct vr_stage_place *place, const struct vr_staged *r, int fd, int64_t old_mtime, struct statx *st, int *untouched) {
   int flags = vr_fcntl(fd, F_GETFL, 0);
   if (flags < 0) return flags;
   /* By openat2 and not with O_NOFOLLOW, which F_GETFL would show for ever. */
@@ -17,7 +17,8 @@ static int open_target(const struct vr_stage_place *place, const struct vr_stage
   if (e == 0 && (!S_ISREG(st->stx_mode) || (r->old_ino && st->stx_ino != r->old_ino))) e = -ESTALE;
   /* Natively it was truncated at open. Who wrote into it since then keeps what he wrote. */
   int64_t mtime = st->stx_mtime.tv_sec * 1000000000ll + st->stx_mtime.tv_nsec;
-  if (e == 0 && r->old_ino && mtime == old_mtime) e = (int)vr_sys6(SYS_ftruncate, to, 0, 0, 0, 0, 0);
+  *untouched = r->old_ino && mtime == old_mtime;
+  if (e == 0 && *untouched) e = (int)vr_sys6(SYS_ftruncate, to, 0, 0, 0, 0, 0);
   if (e == 0) return to;
   vr_close(to);
   return e;
@@ -38,6 +39,17 @@ static int copy_settled(int from, int to) {
   return e;
 }
 
+/* When it was last written, or what the program has set; the atime as it was before we read it. */
+static void carry_times(int from, const struct statx *before, int to) {
+  const struct statx_timestamp *read_at = &before->stx_atime, *born = &before->stx_btime;
+  struct statx st;
+  if (vr_fstatx(from, &st)) return;
+  struct timespec times[2] = {{0, UTIME_OMIT}, {st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec}};
+  if ((before->stx_mask & STATX_BTIME) && (read_at->tv_sec != born->tv_sec || read_at->tv_nsec != born->tv_nsec))
+    times[0] = (struct timespec){read_at->tv_sec, read_at->tv_nsec};
+  vr_sys6(SYS_utimensat, to, 0, (long)times, 0, 0, 0);
+}
+
 int stage_demote(struct stage_slot *slot, struct vr_stage_place *place) {
   const struct vr_staged *r = &slot->record;
   int fd = slot->fd, done = 0;
@@ -50,18 +62,22 @@ int stage_demote(struct stage_slot *slot, struct vr_stage_place *place) {
   if (place->name_g) vr_intent_slot(&in, 0);
   in.ino[0] = r->old_ino;
   int record = vr_mutation_begin(&shim.board, &in, VR_BOARD_KIND_OP, place->pid, place->tid);
-  struct statx st;
-  int to = open_target(place, r, fd, slot->old_mtime, &st);
+  struct statx st, before;
+  int untouched = 0;
+  if (vr_fstatx(from, &before)) before.stx_mask = 0;
+  int to = open_target(place, r, fd, slot->old_mtime, &st, &untouched);
   if (to >= 0) {
     long at = vr_sys6(SYS_lseek, fd, 0, SEEK_CUR, 0, 0, 0);
     int cloexec = vr_fcntl(fd, F_GETFD, 0);
     int e = VR_FAULT(demote_truncated);
     if (e == 0) e = copy_settled(from, to);
+    if (e == 0) e = vr_stage_carry(from, to);
     if (e == 0 && at > 0) vr_sys6(SYS_lseek, to, at, SEEK_SET, 0, 0, 0);
     if (e == 0) e = VR_FAULT(demote_copied);
     if (e == 0) e = (int)vr_sys6(SYS_dup3, to, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
     if (e >= 0) {
       copy_settled(from, to); /* what was written between the copy and dup3 */
+      if (untouched) carry_times(from, &before, to);
       vr_mutation_keep(&shim.board, slot->held, VR_BOARD_KIND_HELD, st.stx_ino);
       VR_FAULT(demote_moved);
       vr_unlinkat(place->root_fd, place->name, 0);

@@ -110,6 +110,19 @@ for before in ("", "something longer than what comes"):
         with open(name, "w") as f:
             subprocess.run(["/bin/echo", "first"], stdout=f); print(open(name).read()); subprocess.run(["/bin/echo", "second"], stdout=f, close_fds=False)
         print(open(name).read())'
+# What a descriptor changed besides the bytes goes with them into the real file when that one is kept (a lock, or nothing written yet).
+both carried "$python" -c '
+import fcntl, os
+for text in (b"", b"text"):
+    for lock in (0, 1):
+        name = "f%d%d" % (len(text), lock)
+        open(name, "w").close()
+        f = os.open(name, os.O_WRONLY | os.O_TRUNC)
+        os.write(f, text); os.fchmod(f, 0o751); os.setxattr(f, "user.one", b"two"); os.utime(f, ns=(10**18, 10**18 + 7))
+        if lock: fcntl.flock(f, fcntl.LOCK_EX)
+        st = os.stat(name)
+        print(name, oct(st.st_mode), st.st_size, st.st_mtime_ns, st.st_atime_ns, os.listxattr(name), os.fstat(f).st_mtime_ns)
+        os.close(f); print(os.stat(name).st_mtime_ns, os.listxattr(name))'
 both setgid sh -c 'mkdir g; chgrp 1 g 2>/dev/null; chmod 2775 g; cp /etc/hostname g/new.txt; echo x >g/old.txt; cp /etc/hostname g/old.txt'
 command -v setfacl >/dev/null && both acl sh -c 'mkdir g; setfacl -d -m u:1:rwx,g::r,o::- g 2>/dev/null; cp /etc/hostname g/new.txt; umask 077; cp /etc/hostname g/two.txt; cp /etc/hostname three.txt'
 both removed sh -c 'mkdir build; cp /etc/hostname build/x.txt; (dd of=build/y.txt bs=1 2>/dev/null </dev/zero count=200000 & p=$!; sleep 0.1; rm -rf build; wait $p; echo $?); ls'
