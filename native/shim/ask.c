@@ -21,7 +21,10 @@ static enum vr_answer native(struct shim_question *q, const char *function, cons
     }
     if (reason == VR_STAT_NATIVE_CORRUPT) __atomic_fetch_add(&shim.board.dyn->corrupt, 1, __ATOMIC_RELAXED);
   }
-  if (q->rel) shim_stage_promote_rel(q->rel, q->rel_len);
+  if (q->rel) {
+    shim_stage_promote_rel(q->rel, q->rel_len);
+    if (flags & ASK_FOLLOW) shim_stage_promote_link(q->rel, q->rel_len);
+  }
   return VR_NATIVE;
 }
 

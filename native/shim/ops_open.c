@@ -2,10 +2,40 @@
  * recorded around the real call and HELD until the last close. */
 #include "writer.h"
 
+#define LINKS_MAX 8
+
+/* from, "/", text in path, which may hold from: its length, or -1. */
+static int join(char *path, const char *from, int from_len, const char *text, int len) {
+  if (from_len + len + 2 > SHIM_PATH_MAX) return -1;
+  if (path != from) memcpy(path, from, (size_t)from_len);
+  path[from_len] = '/';
+  memcpy(path + from_len + 1, text, (size_t)len);
+  path[from_len + 1 + len] = 0;
+  return from_len + 1 + len;
+}
+static __attribute__((noinline)) void follow(const char *rel, int len) {
+  char path[SHIM_PATH_MAX], target[SHIM_PATH_MAX];
+  len = join(path, shim.root, (int)shim.root_len, rel, len);
+  for (int i = 0; i < LINKS_MAX && len > 0; i++) {
+    int n = (int)raw_readlink(AT_FDCWD, path, target, sizeof target - 1);
+    if (n <= 0) return;
+    while (len > 0 && path[len - 1] != '/') len--;
+    len = target[0] == '/' ? join(path, path, 0, target + 1, n - 1) : join(path, path, len ? len - 1 : 0, target, n);
+    int at = len > 0 ? shim_real_rel(AT_FDCWD, path, target) : SHIM_ODD;
+    if (at >= 0) shim_stage_promote_rel(target, at);
+  }
+}
+void shim_stage_promote_link(const char *rel, int len) {
+  if (len > 0 && shim_stage_any()) follow(rel, len);
+}
+
 static __attribute__((noinline)) void promote_slowly(int dirfd, const char *path) {
   char rel[SHIM_PATH_MAX];
   int n = shim_real_rel(dirfd, path, rel);
-  if (n >= 0) shim_stage_promote_rel(rel, n);
+  if (n >= 0) {
+    shim_stage_promote_rel(rel, n);
+    shim_stage_promote_link(rel, n);
+  }
   else if (n == SHIM_ODD) shim_stage_promote_all();
 }
 void shim_promote_path(int dirfd, const char *path) {

@@ -124,6 +124,7 @@ HIDDEN void shim_stage_sync_fd(int fd);                           /* before the 
 HIDDEN void shim_stage_promote_all(void);                         /* fork, exec, spawn, exit */
 HIDDEN void shim_stage_promote_rel(const char *rel, int len);     /* anybody's staged file at this path; cheap when none is staged */
 HIDDEN void shim_promote_path(int dirfd, const char *path);         /* the same for any spelling; resolves it if something is staged (ops_open.c) */
+HIDDEN void shim_stage_promote_link(const char *rel, int len);    /* what the symlinks that end this path lead to (ops_open.c) */
 HIDDEN void shim_stage_promote_children(const char *rel, int len);/* staged files whose parent is this directory: opendir, rmdir */
 HIDDEN void shim_stage_promote_in(uint64_t dev, uint64_t ino);    /* the same for any spelling of the directory */
 HIDDEN int shim_stage_any(void);                                  /* anything staged by anybody? */

@@ -56,8 +56,8 @@ with open("a.txt", "w") as f:
     f.write("x" * 100000); print(os.path.getsize("a.txt")); f.flush(); print(os.path.getsize("a.txt") > 0)
 print(open("a.txt").read()[:3]); shutil.copy("a.txt", "b.txt"); os.replace("b.txt", "c.txt")
 f = open("d.txt", "w+"); f.write("data"); f.seek(0); print(f.read()); f.close()'
-# Somebody else, with the library, looks at what is staged: by every spelling of its directory, by libc's own walks, by attributes, and by putting a
-# directory in the place of one that only looks empty. The writer is a child that opens after the fork.
+# Somebody else, with the library, looks at what is staged: by every spelling of its directory, by libc's own walks, by attributes, through links,
+# and by putting a directory in the place of one that only looks empty. The writer is a child that opens after the fork.
 both looked_at "$python" -c '
 import ctypes, errno, glob, os
 libc = ctypes.CDLL(None)
@@ -100,6 +100,20 @@ staged_by_another("d/i", lambda: os.listxattr("d/i", follow_symlinks=False))
 staged_by_another("d/j", lambda: attempt(os.getxattr, "d/j", "user.none"))
 staged_by_another("d/k", lambda: os.getxattr("d/k", "user.none", follow_symlinks=False))
 staged_by_another("d/l", lambda: os.statvfs("d/l").f_namemax)
+def opened(path, flags, text=b""):
+    f = os.open(path, flags)
+    try: return os.write(f, text) if text else os.read(f, 99)
+    finally: os.close(f)
+for i, (before, look) in enumerate([(before, look) for before in (None, "longer than what comes") for look in (
+        lambda l, t: os.stat(l).st_size, lambda l, t: os.access(l, os.F_OK), lambda l, t: open(l).read(), lambda l, t: os.path.realpath(l, strict=True)[-2:],
+        lambda l, t: os.stat("second-" + l).st_size, lambda l, t: (os.truncate(l, 2), os.stat(t).st_size), lambda l, t: (os.chmod(l, 0o600), oct(os.stat(t).st_mode)),
+        lambda l, t: (os.utime(l, (5, 5)), os.stat(t).st_mtime), lambda l, t: (opened(l, os.O_WRONLY | os.O_APPEND, b"more"), os.stat(t).st_size),
+        lambda l, t: opened(l, os.O_RDWR), lambda l, t: (opened(l, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, b"xy"), open(t).read()), lambda l, t: os.listxattr(l))]):
+    target, name = "other/t%d" % i, "l%d" % i
+    if before: open(target, "w").write(before)
+    os.symlink(target, name); os.symlink(os.path.abspath(name), "second-" + name)
+    staged_by_another(target, lambda: look(name, target))
+    os.unlink(target); os.unlink("second-" + name)
 staged_by_another("d/e/f/m", lambda: os.rename("other", "d/e/f"))'
 # The output of a child goes to a file of its parent, which was empty before: the child, made by vfork, has closed the descriptor of that number.
 both vfork "$python" -c '
