@@ -90,6 +90,8 @@ static int link_any(int fromfd, const char *from, int tofd, const char *to, int 
   shim_promote_path(fromfd, from);
   shim_promote_path(tofd, to);
   vr_intent_init(&in);
+  /* The file of a descriptor, or of /proc/self/fd: its new name is one more for the file that is in its place. */
+  if (flags & (AT_EMPTY_PATH | AT_SYMLINK_FOLLOW)) shim_stage_promote_all();
   if ((flags & AT_EMPTY_PATH) && !from[0]) shim_intent_fd(&in, fromfd);
   else shim_intent_path(&in, fromfd, from, flags & AT_SYMLINK_FOLLOW ? SHIM_FOLLOW : 0);
   int from_inside = intent_inside(&in);

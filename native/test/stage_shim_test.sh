@@ -124,6 +124,18 @@ for before in ("", "something longer than what comes"):
         with open(name, "w") as f:
             subprocess.run(["/bin/echo", "first"], stdout=f); print(open(name).read()); subprocess.run(["/bin/echo", "second"], stdout=f, close_fds=False)
         print(open(name).read())'
+# A second name that is made by descriptor is a name of the file, also when that is put into the real one later.
+both linked "$python" -c '
+import ctypes, fcntl, os
+libc = ctypes.CDLL(None)
+for lock in (0, 1):
+    name, second = "f%d" % lock, "s%d" % lock
+    open(name, "w").close()
+    f = os.open(name, os.O_WRONLY | os.O_TRUNC)
+    print(libc.linkat(-100, b"/proc/self/fd/%d" % f, -100, second.encode(), 0x400))
+    if lock: fcntl.flock(f, fcntl.LOCK_EX)
+    os.write(f, b"text"); print(os.stat(name).st_nlink, open(second).read()); os.close(f)
+    print(os.stat(name).st_nlink, open(name).read(), open(second).read())'
 # What a descriptor changed besides the bytes goes with them into the real file when that one is kept (a lock, or nothing written yet).
 both carried "$python" -c '
 import fcntl, os
