@@ -163,6 +163,19 @@ class CommandLineIT {
   }
 
   @Test
+  void undoRightAfterARunAndDuringOneStaysUndone() throws Exception {
+    for (int i = 0; i < 3; i++) {
+      shell(0, "vrift run -- true; vrift init --undo; sleep 1");
+      assertFalse(Files.exists(bed.base.resolve("run")), "round " + i);
+      assertFalse(Files.exists(bed.base.resolve("state/vrift")), "round " + i);
+    }
+    bed.vrift(project, 0, "init");
+    shell(0, "vrift run -- sleep 4 & sleep 0.5; vrift init --undo; wait");
+    assertFalse(Files.exists(bed.base.resolve("run/p")));
+    assertFalse(Files.exists(project.resolve(".vrift")));
+  }
+
+  @Test
   void withoutHomeTheListOfUsersIsAsked() throws Exception {
     bed.env.remove("HOME");
     String out = bed.run(project, 0, "env", "-u", "HOME", Bed.vrift(), "init");

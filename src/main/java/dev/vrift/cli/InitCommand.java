@@ -22,6 +22,11 @@ final class InitCommand {
   private static final int SCAN_MS = 60_000;
   private static final int LOOK_MS = 100;
   private static final int FORGET_MS = 20_000;
+  /** As long as a starter waits for vriftd. */
+  private static final int ASKING_MS = 16_000;
+  private static final int ASKING_STEP_MS = 10;
+  private static final int EAGAIN = 11;
+  private static final int[] NOTHING = {-1};
 
   private InitCommand() {}
 
@@ -65,7 +70,28 @@ final class InitCommand {
 
   /** Stops the daemon and removes everything of the project; with the last project also what is common to all. */
   private static int undo(Place place, RunPaths.Project p, boolean json) throws Failure {
-    List<String> failed = new ArrayList<>();
+    int asking = nobodyAsks(place.run().asking(p.id()));
+    try {
+      return undo(place, p, json, new ArrayList<>());
+    } finally {
+      if (asking >= 0) {
+        Processes.close(asking);
+      }
+    }
+  }
+
+  /** A command that has just ended may still be asking for the daemon, in the background: it is waited for, and no other begins. A descriptor, or below 0. */
+  private static int nobodyAsks(Path lock) {
+    long deadline = Processes.monotonicMs() + ASKING_MS;
+    int fd = Processes.lock(RunPaths.bytes(lock));
+    while (fd == -EAGAIN && Processes.monotonicMs() < deadline) {
+      Processes.poll(NOTHING, ASKING_STEP_MS);
+      fd = Processes.lock(RunPaths.bytes(lock));
+    }
+    return fd;
+  }
+
+  private static int undo(Place place, RunPaths.Project p, boolean json, List<String> failed) throws Failure {
     try {
       DaemonProbe.ask(place.run().socket(), Opcode.FORGET, new Fields().put("root", place.root()), FORGET_MS);
     } catch (WireException e) {
