@@ -152,6 +152,16 @@ class CommandLineIT {
   }
 
   @Test
+  void aFileThatIsNamedLikeOurDirectoryStays() throws Exception {
+    Files.writeString(project.resolve(".vrift"), "mine");
+    assertTrue(bed.vrift(project, 1, "init").contains("is not a directory; remove it"));
+    assertTrue(bed.vrift(project, 1, "doctor").contains("[project]"));
+    bed.vrift(project, 3, "run", "--", "sh", "-c", "exit 3");
+    bed.vrift(project, 0, "init", "--undo");
+    assertEquals("mine", Files.readString(project.resolve(".vrift")));
+  }
+
+  @Test
   void undoAfterARunLeavesNothing() throws Exception {
     bed.vrift(project, 0, "run", "--", "true");
     bed.serving(project);

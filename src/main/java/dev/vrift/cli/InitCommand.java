@@ -11,6 +11,7 @@ import dev.vrift.wire.Fields;
 import dev.vrift.wire.Json;
 import dev.vrift.wire.WireException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -103,7 +104,10 @@ final class InitCommand {
       throw new Failure(Failure.NEGATIVE, "the daemon of " + place.root() + " does not die; nothing more was removed");
     }
     failed.addAll(Leftovers.forget(place.run(), place.dirs(), p, place.root()));
-    Leftovers.removeTree(Path.of(place.root(), ".vrift"), failed);
+    Path ours = Path.of(place.root(), ".vrift");
+    if (Files.isDirectory(ours, LinkOption.NOFOLLOW_LINKS)) { // a file or a link of that name is somebody else's
+      Leftovers.removeTree(ours, failed);
+    }
     Path projects = place.dirs().state().resolve("projects");
     if (place.run().all().isEmpty() && !Files.exists(projects)) {
       failed.addAll(Leftovers.removeCommon(place.run(), place.dirs()));
