@@ -35,17 +35,29 @@ static int our_dir(const char *path, struct stat *st) {
   return lstat(path, st) == 0 && S_ISDIR(st->st_mode) && st->st_uid == geteuid();
 }
 
+static int utf8(const char *s) {
+  const unsigned char *p = (const unsigned char *)s;
+  while (*p) {
+    int more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : *p >= 0xe0 && *p < 0xf0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : -1;
+    if (more < 0) return 0;
+    for (p++; more > 0; more--, p++)
+      if ((*p & 0xc0) != 0x80) return 0;
+  }
+  return 1;
+}
+
 static void locate_run(struct places *p) {
   const char *env = getenv("VRIFT_RUNTIME_DIR");
   struct stat st;
   char base[64];
   if (env && *env) {
     if (env[0] != '/') snprintf(p->run_problem, sizeof p->run_problem, "VRIFT_RUNTIME_DIR must be an absolute path, not '%s'", env);
+    else if (!utf8(env)) snprintf(p->run_problem, sizeof p->run_problem, "VRIFT_RUNTIME_DIR is not UTF-8, which the daemons cannot use");
     else if (join(p->run, sizeof p->run, env, "")) snprintf(p->run_problem, sizeof p->run_problem, "VRIFT_RUNTIME_DIR is too long");
     return;
   }
   env = getenv("XDG_RUNTIME_DIR");
-  if (env && env[0] == '/' && our_dir(env, &st) && join(p->run, sizeof p->run, env, "/vrift") == 0) return;
+  if (env && env[0] == '/' && utf8(env) && our_dir(env, &st) && join(p->run, sizeof p->run, env, "/vrift") == 0) return;
   snprintf(base, sizeof base, "/run/user/%u", (unsigned)geteuid());
   if (our_dir(base, &st)) {
     join(p->run, sizeof p->run, base, "/vrift");
@@ -119,17 +131,6 @@ static int too_big(const char *root) {
   char real[PATH_MAX];
   if (!strcmp(root, "/")) return 1;
   return h && realpath(h, real) && !strcmp(real, root);
-}
-
-static int utf8(const char *s) {
-  const unsigned char *p = (const unsigned char *)s;
-  while (*p) {
-    int more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : *p >= 0xe0 && *p < 0xf0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : -1;
-    if (more < 0) return 0;
-    for (p++; more > 0; more--, p++)
-      if ((*p & 0xc0) != 0x80) return 0;
-  }
-  return 1;
 }
 
 static void write_once(const char *dir, const char *name, const char *text) {

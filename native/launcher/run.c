@@ -28,6 +28,7 @@ struct run {
   char **argv;
   struct session session;
   char preload[2 * TEXT_MAX];
+  char *users_preload; /* NULL: there was none */
   char verify_log[TEXT_MAX];
   int verify, own_log;
   int looked, loaded; /* 1: the process was looked at; it had the library, whether or not it had a question for it */
@@ -71,6 +72,7 @@ static int set_preload(struct run *r, const struct places *p) {
     }
     strcpy(lib, link);
   }
+  if (user) r->users_preload = strdup(user);
   const char *there = user ? strstr(user, "/libvrift_shim.so") : NULL;
   int n = there ? snprintf(r->preload, sizeof r->preload, "%s", user)
                 : snprintf(r->preload, sizeof r->preload, "%s%s%s", user ? user : "", user && *user ? ":" : "", lib);
@@ -103,6 +105,15 @@ static void set_environment(struct run *r, const struct places *p) {
   close(fd);
   r->own_log = 1;
   setenv("VRIFT_VERIFY_LOG", r->verify_log, 1);
+}
+
+/* As it was before us. */
+static void give_back_environment(const struct run *r) {
+  unsetenv("VRIFT_ROOT");
+  unsetenv("VRIFT_PROJECT_RUN");
+  if (r->own_log) unsetenv("VRIFT_VERIFY_LOG");
+  if (r->users_preload) setenv("LD_PRELOAD", r->users_preload, 1);
+  else unsetenv("LD_PRELOAD");
 }
 
 static int block_signals(struct run *r) {
@@ -288,6 +299,13 @@ int run_command(struct places *p, char **argv) {
   if (start(&r, &error) < 0) {
     restore_signals(&r);
     return exec_native(argv); /* no process to be had: at least become the command */
+  }
+  if (error == E2BIG) { /* the arguments may leave no room for our variables */
+    waitpid(r.child, NULL, 0);
+    if (r.own_log) unlink(r.verify_log);
+    give_back_environment(&r);
+    restore_signals(&r);
+    return exec_native(argv);
   }
   int status = wait_for_child(&r, p, sfd);
   struct outcome o;

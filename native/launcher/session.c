@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "launcher.h"
 #include "vr_fault.h"
@@ -112,6 +113,8 @@ void session_step(struct session *s, const struct places *p, const char *command
   if (now_ms() < s->next_try) return;
   s->next_try = now_ms() + RETRY_MS;
   if (ask(s, p, command, s->hung) == 0) return;
+  struct stat st;
+  if (s->ever && lstat(p->project_run, &st) < 0 && errno == ENOENT) return; /* `vrift init --undo`: it stays undone */
   if (now_ms() >= s->next_open && !is_stop_in_force(p)) {
     open_in_background(p, 0);
     s->next_open = now_ms() + REOPEN_MS;

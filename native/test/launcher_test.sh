@@ -111,6 +111,22 @@ rm -f "$work/java.env"
 env -u HOME "$v" status; has "HOME of a report" "$(grep ^HOME= "$work/java.env")" "HOME=/"
 is "HOME of the command" "$(env -u HOME "$v" run -- env | grep -c ^HOME=)" 0
 
+# Arguments that leave no room for our variables: the command runs as it would without us
+! command -v python3 >/dev/null || python3 - "$v" <<'END' || fail "arguments at the limit"
+import subprocess, sys
+v, big = sys.argv[1], ["x" * 100000] * 20
+def run(command, n):
+    try:
+        return subprocess.run(command + big + ["y" * n], stderr=subprocess.DEVNULL).returncode
+    except OSError:
+        return -1
+low, high = 0, 131000 # where the kernel itself refuses
+while high - low > 1:
+    middle = (low + high) // 2
+    low, high = (middle, high) if run([v, "run", "--", "/bin/true"], middle) != -1 else (low, middle)
+sys.exit(0 if low and all(run([v, "run", "--", "/bin/true"], low - less) == 0 for less in (0, 10, 50, 100, 150, 200, 300, 500)) else 1)
+END
+
 # Projects
 "$v" run true
 is "mode of .vrift" "$(stat -c %a .vrift)" 700
@@ -141,6 +157,7 @@ refused() { # NAME DIR TEXT
 mkdir -m 777 "$work/open"; chmod 777 "$work/open"; refused "run dir 0777" "$work/open" "chmod 700"
 ln -s "$work/run" "$work/link"; refused "run dir is a link" "$work/link" "symbolic link"
 touch "$work/file"; refused "run dir is a file" "$work/file" "not a directory"
+refused "run dir not UTF-8" "$work/$(printf 'r\377')" UTF-8
 refused "run dir relative" relative "absolute"
 refused "run dir cannot be made" "$work/none/none" "cannot make"
 if [ "$(id -u)" = 0 ]; then mkdir -m 700 "$work/foreign"; chown 12345 "$work/foreign"; refused "run dir of another" "$work/foreign" "another user"; fi

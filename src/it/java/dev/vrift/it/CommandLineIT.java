@@ -152,6 +152,16 @@ class CommandLineIT {
   }
 
   @Test
+  void aFileThatIsNamedLikeOurDirectoryStays() throws Exception {
+    Files.writeString(project.resolve(".vrift"), "mine");
+    assertTrue(bed.vrift(project, 1, "init").contains("is not a directory; remove it"));
+    assertTrue(bed.vrift(project, 1, "doctor").contains("[project]"));
+    bed.vrift(project, 3, "run", "--", "sh", "-c", "exit 3");
+    bed.vrift(project, 0, "init", "--undo");
+    assertEquals("mine", Files.readString(project.resolve(".vrift")));
+  }
+
+  @Test
   void undoAfterARunLeavesNothing() throws Exception {
     bed.vrift(project, 0, "run", "--", "true");
     bed.serving(project);
@@ -159,6 +169,19 @@ class CommandLineIT {
     Bed.until("the runtime directory is gone", () -> !Files.exists(bed.base.resolve("run")));
     assertFalse(Files.exists(bed.base.resolve("state/vrift")));
     assertFalse(Files.exists(bed.base.resolve("cache/vrift")));
+    assertFalse(Files.exists(project.resolve(".vrift")));
+  }
+
+  @Test
+  void undoRightAfterARunAndDuringOneStaysUndone() throws Exception {
+    for (int i = 0; i < 3; i++) {
+      shell(0, "vrift run -- true; vrift init --undo; sleep 1");
+      assertFalse(Files.exists(bed.base.resolve("run")), "round " + i);
+      assertFalse(Files.exists(bed.base.resolve("state/vrift")), "round " + i);
+    }
+    bed.vrift(project, 0, "init");
+    shell(0, "vrift run -- sleep 4 & sleep 0.5; vrift init --undo; wait");
+    assertFalse(Files.exists(bed.base.resolve("run/p")));
     assertFalse(Files.exists(project.resolve(".vrift")));
   }
 

@@ -2,6 +2,7 @@ package dev.vrift.cas;
 
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
+import dev.vrift.platform.Trouble;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -60,7 +61,7 @@ public record CasStat(
           sums.unique, sums.logical - sums.unique, sums.perProject - sums.unique, sums.unreferenced, space == null ? -1 : space[0],
           ContentStore.names(store.trash()).size(), pending[0], damaged);
     } catch (IOException e) {
-      throw new CasException("reading the references failed (" + e + "); ask again", 0);
+      throw new CasException("reading the references failed (" + Trouble.of(e) + "); ask again", 0);
     }
   }
 

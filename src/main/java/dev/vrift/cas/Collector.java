@@ -3,6 +3,7 @@ package dev.vrift.cas;
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
 import dev.vrift.platform.Processes;
+import dev.vrift.platform.Trouble;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -71,7 +72,7 @@ public final class Collector {
       StoreUsage.write(store, bytes - (policy.dryRun() ? 0 : takenBytes), unreferencedBytes - (policy.dryRun() ? 0 : takenBytes));
       return report(policy, recovered, dropped, stale, start, refused);
     } catch (IOException e) {
-      throw new CasException("reading the ledger of " + store.dir() + " failed (" + e + "); nothing more was taken", 0);
+      throw new CasException("reading the ledger of " + store.dir() + " failed (" + Trouble.of(e) + "); nothing more was taken", 0);
     } finally {
       Processes.close(lock);
     }

@@ -223,7 +223,7 @@ public final class ContentStore {
       }
       throw new CasException("publishing " + digest + " did not succeed in three attempts", 0);
     } catch (IOException e) {
-      throw new CasException("publishing " + digest + " (" + e + ")", 0);
+      throw new CasException("publishing " + digest + " (" + Trouble.of(e) + ")", 0);
     } finally {
       FileCalls.unlink(bytes(temporary));
     }

@@ -3,6 +3,7 @@ package dev.vrift.cas;
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
 import dev.vrift.platform.Processes;
+import dev.vrift.platform.Trouble;
 import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
@@ -97,7 +98,7 @@ public final class HotTier {
       }
       return null;
     } catch (IOException e) {
-      return dir + ": " + e;
+      return Trouble.of(e);
     }
   }
 

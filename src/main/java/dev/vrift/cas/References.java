@@ -1,6 +1,7 @@
 package dev.vrift.cas;
 
 import dev.vrift.platform.FileCalls;
+import dev.vrift.platform.Trouble;
 import java.io.BufferedInputStream;
 import java.io.BufferedOutputStream;
 import java.io.DataInputStream;
@@ -71,7 +72,7 @@ final class References {
         throw new CasException("writing the references of " + projectId, rc);
       }
     } catch (IOException e) {
-      throw new CasException("writing the references of " + projectId + " (" + e + ")", 0);
+      throw new CasException("writing the references of " + projectId + " (" + Trouble.of(e) + ")", 0);
     } finally {
       FileCalls.unlink(ContentStore.bytes(temporary));
     }

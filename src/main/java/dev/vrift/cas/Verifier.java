@@ -2,6 +2,7 @@ package dev.vrift.cas;
 
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
+import dev.vrift.platform.Trouble;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -60,7 +61,7 @@ public final class Verifier {
       Set<Digest> healed = wanted.isEmpty() ? Set.of() : new Healer(store).heal(wanted);
       return new VerifyReport(checked, texts(bad), texts(missing), texts(healed), List.copyOf(strays), (System.nanoTime() - start) / 1_000_000);
     } catch (IOException e) {
-      throw new CasException("reading the references in " + store.references() + " failed (" + e + ")", 0);
+      throw new CasException("reading the references in " + store.references() + " failed (" + Trouble.of(e) + ")", 0);
     }
   }
 

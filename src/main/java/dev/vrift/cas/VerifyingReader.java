@@ -2,6 +2,7 @@ package dev.vrift.cas;
 
 import dev.vrift.platform.FileCalls;
 import dev.vrift.platform.FileStat;
+import dev.vrift.platform.Trouble;
 import java.io.ByteArrayOutputStream;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -31,7 +32,7 @@ public final class VerifyingReader {
       boolean healed = content == null && new Healer(store).heal(java.util.Set.of(digest)).contains(digest);
       return healed ? read(digest, limit) : content;
     } catch (java.io.IOException e) {
-      throw new CasException("reading the references (" + e + ")", 0);
+      throw new CasException("reading the references (" + Trouble.of(e) + ")", 0);
     }
   }
 

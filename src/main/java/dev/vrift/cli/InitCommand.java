@@ -11,6 +11,7 @@ import dev.vrift.wire.Fields;
 import dev.vrift.wire.Json;
 import dev.vrift.wire.WireException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -22,6 +23,11 @@ final class InitCommand {
   private static final int SCAN_MS = 60_000;
   private static final int LOOK_MS = 100;
   private static final int FORGET_MS = 20_000;
+  /** As long as a starter waits for vriftd. */
+  private static final int ASKING_MS = 16_000;
+  private static final int ASKING_STEP_MS = 10;
+  private static final int EAGAIN = 11;
+  private static final int[] NOTHING = {-1};
 
   private InitCommand() {}
 
@@ -65,7 +71,28 @@ final class InitCommand {
 
   /** Stops the daemon and removes everything of the project; with the last project also what is common to all. */
   private static int undo(Place place, RunPaths.Project p, boolean json) throws Failure {
-    List<String> failed = new ArrayList<>();
+    int asking = nobodyAsks(place.run().asking(p.id()));
+    try {
+      return undo(place, p, json, new ArrayList<>());
+    } finally {
+      if (asking >= 0) {
+        Processes.close(asking);
+      }
+    }
+  }
+
+  /** A command that has just ended may still be asking for the daemon, in the background: it is waited for, and no other begins. A descriptor, or below 0. */
+  private static int nobodyAsks(Path lock) {
+    long deadline = Processes.monotonicMs() + ASKING_MS;
+    int fd = Processes.lock(RunPaths.bytes(lock));
+    while (fd == -EAGAIN && Processes.monotonicMs() < deadline) {
+      Processes.poll(NOTHING, ASKING_STEP_MS);
+      fd = Processes.lock(RunPaths.bytes(lock));
+    }
+    return fd;
+  }
+
+  private static int undo(Place place, RunPaths.Project p, boolean json, List<String> failed) throws Failure {
     try {
       DaemonProbe.ask(place.run().socket(), Opcode.FORGET, new Fields().put("root", place.root()), FORGET_MS);
     } catch (WireException e) {
@@ -77,7 +104,10 @@ final class InitCommand {
       throw new Failure(Failure.NEGATIVE, "the daemon of " + place.root() + " does not die; nothing more was removed");
     }
     failed.addAll(Leftovers.forget(place.run(), place.dirs(), p, place.root()));
-    Leftovers.removeTree(Path.of(place.root(), ".vrift"), failed);
+    Path ours = Path.of(place.root(), ".vrift");
+    if (Files.isDirectory(ours, LinkOption.NOFOLLOW_LINKS)) { // a file or a link of that name is somebody else's
+      Leftovers.removeTree(ours, failed);
+    }
     Path projects = place.dirs().state().resolve("projects");
     if (place.run().all().isEmpty() && !Files.exists(projects)) {
       failed.addAll(Leftovers.removeCommon(place.run(), place.dirs()));

@@ -224,7 +224,11 @@ public final class Doctor {
     if (root.isEmpty() || runProblem != null || DaemonProbe.locked(run.of(root).lock())) {
       return;
     }
-    Path staging = Path.of(root, ".vrift", "staging");
+    Path ours = Path.of(root, ".vrift");
+    if (Files.exists(ours, LinkOption.NOFOLLOW_LINKS) && !Files.isDirectory(ours, LinkOption.NOFOLLOW_LINKS)) {
+      found.add(Finding.error("project", ours + " is not a directory: commands run natively here", "remove it", null));
+    }
+    Path staging = ours.resolve("staging");
     try (var all = Files.walk(staging, 3)) {
       long orphans =
           all.filter(p -> p.getFileName().toString().endsWith(".tmp") && !alive(p.getParent().getFileName().toString())).count();

@@ -2,6 +2,7 @@ package dev.vrift.meta;
 
 import dev.vrift.layout.MetaLayout;
 import dev.vrift.platform.FaultPoint;
+import dev.vrift.platform.Trouble;
 import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -125,7 +126,7 @@ public final class LmdbMetaStore implements MetaStore {
         throw new MetaException(MetaException.Kind.DAMAGED, dir + " is not a directory");
       }
     } catch (IOException e) {
-      throw new MetaException(MetaException.Kind.IO, dir + " cannot be made: " + e + "; vrift works without it and reads the tree at each start");
+      throw new MetaException(MetaException.Kind.IO, dir + " cannot be made: " + Trouble.of(e) + "; vrift works without it and reads the tree at each start");
     }
   }
 

@@ -26,7 +26,7 @@ public final class Trouble {
           default -> null;
         };
     if (e instanceof FileSystemException f && f.getFile() != null) {
-      String text = why != null ? why : f.getReason() != null ? f.getReason() : "does not work";
+      String text = f.getReason() != null ? f.getReason() : why != null ? why : "does not work";
       return f.getFile().concat(": ").concat(text);
     }
     if (why != null) {

@@ -15,6 +15,7 @@ class TroubleTest {
     assertEquals("/a: permission denied", Trouble.of(new AccessDeniedException("/a")));
     assertEquals("/a: no such file or directory", Trouble.of(new NoSuchFileException("/a")));
     assertEquals("/a: Not a directory", Trouble.of(new FileSystemException("/a", null, "Not a directory")));
+    assertEquals("/a: none is kept", Trouble.of(new NoSuchFileException("/a", null, "none is kept")));
     assertEquals("is not UTF-8 text", Trouble.of(new MalformedInputException(1)));
     assertEquals("disk full", Trouble.of(new IOException("disk full")));
     assertEquals("IllegalStateException: odd", Trouble.of(new IllegalStateException("odd")));
