@@ -160,7 +160,13 @@ int hook_posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, i
   if (!HAVE(posix_spawn_file_actions_addopen))
     return ENOSYS;
   int result = real.posix_spawn_file_actions_addopen(actions, fd, path, flags, mode);
-  if (result || !recording() || ((flags & O_ACCMODE) == O_RDONLY && !(flags & (O_CREAT | O_TRUNC)))) return result;
+  if (result || !recording()) return result;
+  if ((flags & O_ACCMODE) == O_RDONLY && !(flags & (O_CREAT | O_TRUNC))) {
+    int saved = errno;
+    shim_promote_path(AT_FDCWD, path); /* libc will open it in the child, where nobody sees that */
+    errno = saved;
+    return 0;
+  }
   size_t n = strlen(path);
   for (int i = 0; i < SPAWN_OPENS && n < SPAWN_PATH_MAX; i++) {
     const void *none = NULL;

@@ -114,6 +114,7 @@ for i, (before, look) in enumerate([(before, look) for before in (None, "longer 
     os.symlink(target, name); os.symlink(os.path.abspath(name), "second-" + name)
     staged_by_another(target, lambda: look(name, target))
     os.unlink(target); os.unlink("second-" + name)
+staged_by_another("d/n", lambda: os.waitpid(os.posix_spawn("/bin/cat", ["cat"], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 0, "d/n", os.O_RDONLY, 0)]), 0)[1])
 staged_by_another("d/e/f/m", lambda: os.rename("other", "d/e/f"))'
 # The output of a child goes to a file of its parent, which was empty before: the child, made by vfork, has closed the descriptor of that number.
 both vfork "$python" -c '
