@@ -85,7 +85,7 @@ out:
 
 int vr_stage_carry(int from, int to) {
   struct statx a, b;
-  char names[NAMES_MAX], value[VALUE_MAX];
+  char names[NAMES_MAX], value[VALUE_MAX], there[VALUE_MAX];
   int e = vr_fstatx(from, &a);
   if (e == 0) e = vr_fstatx(to, &b);
   if (e == 0 && (a.stx_uid != b.stx_uid || a.stx_gid != b.stx_gid)) e = (int)vr_sys6(SYS_fchown, to, a.stx_uid, a.stx_gid, 0, 0, 0);
@@ -93,6 +93,9 @@ int vr_stage_carry(int from, int to) {
   if (n < 0 && n != -EOPNOTSUPP) e = (int)n;
   for (char *name = names; e == 0 && name < names + n; name += strlen(name) + 1) {
     long size = vr_sys6(SYS_fgetxattr, from, (long)name, (long)value, sizeof value, 0, 0);
+    /* What both have already, as a label that the system gives each file, is not set again: that may be forbidden. */
+    long had = size < 0 ? size : vr_sys6(SYS_fgetxattr, to, (long)name, (long)there, sizeof there, 0, 0);
+    if (size >= 0 && had == size && !memcmp(value, there, (size_t)size)) continue;
     e = (int)(size < 0 ? size : vr_sys6(SYS_fsetxattr, to, (long)name, (long)value, size, 0, 0));
   }
   /* Last: a change of owner takes setuid bits away. */
