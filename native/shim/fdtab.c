@@ -165,7 +165,10 @@ void shim_board_replaced(void) {
 }
 
 /* --- words --- */
-static void forget_word(uint64_t w) {
+/* w was the descriptor's word, and the number is another file's now. */
+static void forget_word(int fd, uint64_t w) {
+  const struct held *h = &objects[index_of(w) % HELD_MAX];
+  if (kind_of(w) == SHIM_FD_STAGED && h->generation == (uint32_t)(w >> 32) && h->staged) shim_stage_closed_unseen(h->staged - 1, fd);
   if (is_write(w)) drop(w);
   else if (kind_of(w) == SHIM_FD_DIR) __atomic_store_n(&dirs[index_of(w) % DIR_MAX].used, 0, __ATOMIC_RELEASE);
 }
@@ -174,7 +177,7 @@ static void publish(int fd, uint64_t w) {
   make_canary();
   raise_to(&fd_high, (uint32_t)fd + 1);
   uint64_t old = __atomic_exchange_n(word_at(fd), w, __ATOMIC_ACQ_REL);
-  if (old) forget_word(old);
+  if (old) forget_word(fd, old);
 }
 
 int shim_fd_kind(int fd) { return in_range(fd) ? (int)kind_of(load(fd)) : SHIM_FD_UNKNOWN; }
@@ -188,7 +191,7 @@ int shim_fd_is_held(int fd) {
 }
 
 void shim_fd_forget(int fd) {
-  if (in_range(fd) && load(fd) && !shim_in_vfork_child()) forget_word(__atomic_exchange_n(word_at(fd), 0, __ATOMIC_ACQ_REL));
+  if (in_range(fd) && load(fd) && !shim_in_vfork_child()) forget_word(fd, __atomic_exchange_n(word_at(fd), 0, __ATOMIC_ACQ_REL));
 }
 
 void shim_fd_opened_other(int fd, int regular) {
@@ -311,7 +314,7 @@ uint64_t shim_fd_take(int fd) {
   if (!in_range(fd) || !load(fd) || shim_in_vfork_child()) return 0;
   uint64_t w = __atomic_exchange_n(word_at(fd), 0, __ATOMIC_ACQ_REL);
   if (is_write(w)) return w;
-  if (w) forget_word(w);
+  if (w) forget_word(fd, w);
   return 0;
 }
 int shim_fd_taken_staged(uint64_t word, int fd, int (*real_close)(int), int *result) {

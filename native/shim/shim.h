@@ -118,6 +118,7 @@ HIDDEN void shim_fd_unstaged(int fd); /* promoted or demoted: from now on plain 
 /* staging.c */
 HIDDEN int shim_stage_open(int dirfd, const char *path, int flags, mode_t mode); /* fd (already in fdtab), or -1 with errno == 0: not staged, go on natively */
 HIDDEN int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)); /* result of close; the caller then releases HELD */
+HIDDEN void shim_stage_closed_unseen(int staged_index, int fd);    /* before its HELD is released: the number is another file's now, so what was written is complete */
 HIDDEN void shim_stage_promote_fd(int fd);                        /* dup, fork, mmap shared, SCM_RIGHTS, fflush, replace by dup2 */
 HIDDEN void shim_stage_lock_fd(int fd);                           /* before flock, lockf, fcntl locks: keeps the inode of the real file */
 HIDDEN void shim_stage_sync_fd(int fd);                           /* before the fsync family: promotes, syncs the parent */

@@ -155,6 +155,13 @@ void stage_slot_lost(struct stage_slot *slot) {
   stage_slot_free(slot);
 }
 
+void shim_stage_closed_unseen(int staged_index, int fd) {
+  struct stage_slot *slot = staged_index >= 0 && staged_index < STAGE_SLOTS ? &stage_slots[staged_index] : NULL;
+  if (!slot || slot->fd != fd || !stage_slot_take(slot)) return;
+  if (slot->fd == fd && !stage_slot_is_here(slot)) stage_slot_lost(slot);
+  else __atomic_store_n(&slot->state, SLOT_ACTIVE, __ATOMIC_RELEASE);
+}
+
 int shim_stage_commit(int staged_index, int fd, int (*real_close)(int)) {
   struct stage_slot *slot = staged_index >= 0 && staged_index < STAGE_SLOTS ? &stage_slots[staged_index] : NULL;
   if (!slot || shim_in_vfork_child() || slot->fd != fd || !stage_slot_take(slot)) return real_close(fd);

@@ -25,6 +25,8 @@ void shim_stage_promote_fd(int fd) {
   shim_fd_unstaged(fd);
 }
 void shim_stage_promote_all(void) {}
+static int closed_unseen;
+void shim_stage_closed_unseen(int index, int fd) { closed_unseen = fd * 100 + index; }
 int shim_stage_commit(int index, int fd, int (*real_close)(int)) {
   committed = index + 1;
   return real_close(fd);
@@ -239,6 +241,14 @@ static void table(void) {
   fd = open("t4", O_RDWR);
   shim_fd_opened_staged(fd, 6, vr_mutation_begin(b, &in, VR_BOARD_KIND_HELD, 1, 1), 77);
   assert(shim_fd_kind(fd) == SHIM_FD_STAGED && shim_close(fd, real_close) == 0 && committed == 7 && live(0) == 0);
+  fd = open("t4", O_RDWR);
+  shim_fd_opened_staged(fd, 6, vr_mutation_begin(b, &in, VR_BOARD_KIND_HELD, 1, 1), 77);
+  close(fd); /* unseen */
+  assert(opened("t5") == fd && closed_unseen == fd * 100 + 6 && live(0) == 1);
+  closed_unseen = 0;
+  shim_fd_forget(fd); /* a plain one */
+  assert(!closed_unseen && live(0) == 0);
+  close(fd);
   fd = opened("t5");
   shim_fork_begin();
   int other = opened("t6"); /* while a child is being made */
