@@ -119,6 +119,18 @@ def warm(command, cwd):
     time.sleep(6)
 
 
+def ninja_tree(base, files):
+    """A tree that is up to date. (make looks at a target's prerequisites for a time that grows with their square: it shows make.)"""
+    tree = "%s/tree%d" % (base, files)
+    names = " ".join("d%d/f%d" % (i // 100, i) for i in range(files))
+    with open(tree + "/build.ninja", "w") as f:
+        f.write("rule touch\n  command = touch $out\nbuild out/stamp: touch " + names + "\n")
+    subprocess.run(["ninja"], cwd=tree, env=ENV, check=True, stdout=subprocess.DEVNULL)
+    serve(tree)
+    time.sleep(3)
+    return tree
+
+
 def bench_builds(base, tools, sizes, quick):
     result = {}
     rounds = 3 if quick else 7
@@ -152,6 +164,9 @@ def bench_builds(base, tools, sizes, quick):
     subprocess.run(["make", "-s"], cwd=tree, env=ENV, check=True)
     time.sleep(3)
     rows.update(in_turn(rounds * 2, lambda u: {"no-op make, %d files" % sizes[0]: timed("exec make -s", tree, u)}))
+    if shutil.which("ninja"):
+        for files in sizes[:2]:
+            rows.update(in_turn(rounds * 2, lambda u, d=ninja_tree(base, files), n=files: {"no-op ninja, %d files" % n: timed("exec ninja >/dev/null", d, u)}))
     table("whole commands", rows, "ms")
     result.update(rows)
     return result

@@ -10,6 +10,7 @@ import calls
 import chaos
 import clients
 import points
+import sequences
 import specials
 from ground import Failed, Skip
 
@@ -18,11 +19,12 @@ STORMS = {
     "chaos": lambda a: chaos.run(a.seed, a.rounds, a.short, a.only or chaos.SCENARIOS),
     "points": lambda a: points.run(a.seed),
     "clients": lambda a: clients.run(a.seed, a.rounds, a.short),
+    "sequences": lambda a: sequences.run(a.seed, a.rounds, a.short),
     "specials": lambda a: specials.run(a.seed),
 }
 
 
-SLICE = ("points", "clients", "calls")  # of make test, with --short
+SLICE = ("points", "clients", "calls", "sequences")  # of make test, with --short
 
 
 def one(name, a):

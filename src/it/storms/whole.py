@@ -34,6 +34,7 @@ ROWS = {
               [[IT + "rounds/run", "--full", n] for n in ("editor", "editor_during_build", "unseen_child", "unseen_partner")], {}),
     "fuzz": ("random operations of several processes: every answer the raw call's", [[IT + "rounds/run", "--full", n] for n in ("fuzz_ring", "fuzz_ring_unseen", "fuzz_race")], {}),
     "points": ("every fault point is reached", [[IT + "storms/run", "points", "--seed", "SEED"]], {}),
+    "sequences": ("random programs: they see and leave what they see and leave natively", [[IT + "storms/run", "sequences", "--seed", "SEED"]], {}),
     "calls": ("the n-th system call fails: the right file, or the true errno", [[IT + "storms/run", "calls", "--seed", "SEED"]], {}),
     "flips": ("every bit of a small VDir and board flipped", [c_test("damage_test", "all", str(k), "8") for k in range(8)], {"SEED": "SEED"}),
     "flips_large": ("10,000 random bits of a large VDir flipped", [c_test("damage_test", "random", "10000", "50000")], {"SEED": "SEED"}),
