@@ -288,6 +288,7 @@ int vr_drain(struct vr_engine *e) {
     VR_IN_ORDER();
     ssize_t n = read(e->inotify, e->journal, VR_JOURNAL);
     int why = errno;
+    if (n > 0) VR_FAULT(events_taken);
     VR_IN_ORDER();
     e->st->overflow = lost;
     VR_IN_ORDER();

@@ -226,10 +226,33 @@ static void overflowed(void) {
   end_project();
 }
 
+/* Killed in read(), with an event off the queue that never came into the journal: the mark that events may be lost is all that tells. */
+static void lost_in_read(void) {
+  plant(60);
+  begin_daemon("", 0);
+  settle();
+  arm_daemon("events_taken:kill");
+  chmod(at("d1/f1"), 0604); /* one event */
+  for (int64_t until = now_ms() + 5000; daemon_lives() && now_ms() < until;) pause_ms(1);
+  CHECK(!daemon_lives(), "it lives");
+  change_state(VR_STATE_HEAD, 0x400000); /* the event's watch: now it is nobody's */
+  edge();
+  begin_daemon("", 1);
+  CHECK(told.adopted, "%s", told.reason);
+  ask_some();
+  ask_all();
+  CHECK(wrong == 0, "%d wrong", wrong);
+  settle();
+  ask_all();
+  CHECK(wrong == 0 && known > 60, "%d wrong, %d known", wrong, known);
+  end_project();
+}
+
 int main(void) {
   int rounds = getenv("ROUNDS") ? atoi(getenv("ROUNDS")) : 60;
   begin_bed();
   overflowed();
+  lost_in_read();
   audited();
   refused("the watch queue has another number", another_watch);
   refused("the descriptor is no watch queue", no_inotify);
