@@ -16,7 +16,7 @@ JAVA_IT = ["mvn", "-B", "-ntp", "-q", "-Pit", "-Dtest=NoSuchTest", "-Dsurefire.f
 
 
 def java(kind, test, *properties):
-    return [w.replace("%s", test) for w in kind] + list(properties) + ["verify" if kind is JAVA_IT else "test"]
+    return [w.replace("%s", test) for w in kind] + ["-Dvrift.unit.seconds=7200", "-Dvrift.it.seconds=7200"] + list(properties) + ["verify" if kind is JAVA_IT else "test"]
 
 
 def c_test(name, *words):

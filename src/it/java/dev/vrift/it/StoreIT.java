@@ -101,6 +101,9 @@ class StoreIT {
       }
       String verify = bed.vrift(bed.base, -1, "cas", "verify", "--json");
       assertEquals(0, Bed.number(verify, "bad_count") + Bed.number(verify, "missing_count"), "round " + round + ": " + verify);
+      if (round % 100 == 99) {
+        System.out.println("gc beside builds: " + (round + 1) + " rounds, " + taken + " taken");
+      }
     }
     taken += Bed.number(bed.vrift(bed.base, 0, "gc", "--run", "--json"), "taken");
     assertTrue(taken > 0, "nothing was ever taken");
