@@ -50,6 +50,15 @@ static void carry_times(int from, const struct statx *before, int to) {
   vr_sys6(SYS_utimensat, to, 0, (long)times, 0, 0, 0);
 }
 
+/* Removes the staging file: from here on nobody can show it. Before the descriptor moves, for who showed it in between has put it in the place of
+ * the real file that we opened: then the descriptor has to stay on it, or what is written from now on would be nowhere. 0, or -ESTALE: shown. */
+static int withdraw(const struct vr_stage_place *place, const struct vr_staged *r) {
+  struct statx now;
+  if (vr_unlinkat(place->root_fd, place->name, 0) != -ENOENT) return 0;
+  int there = vr_statx(place->parent_fd, place->base, AT_SYMLINK_NOFOLLOW, &now) == 0;
+  return there && now.stx_ino == r->staging_ino && vr_statx_dev(&now) == r->parent_dev ? -ESTALE : 0;
+}
+
 int stage_demote(struct stage_slot *slot, struct vr_stage_place *place) {
   const struct vr_staged *r = &slot->record;
   int fd = slot->fd, done = 0;
@@ -74,13 +83,13 @@ int stage_demote(struct stage_slot *slot, struct vr_stage_place *place) {
     if (e == 0) e = vr_stage_carry(from, to);
     if (e == 0 && at > 0) vr_sys6(SYS_lseek, to, at, SEEK_SET, 0, 0, 0);
     if (e == 0) e = VR_FAULT(demote_copied);
+    if (e == 0) e = withdraw(place, r);
     if (e == 0) e = (int)vr_sys6(SYS_dup3, to, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
     if (e >= 0) {
       copy_settled(from, to); /* what was written between the copy and dup3 */
       if (untouched) carry_times(from, &before, to);
       vr_mutation_keep(&shim.board, slot->held, VR_BOARD_KIND_HELD, st.stx_ino);
       VR_FAULT(demote_moved);
-      vr_unlinkat(place->root_fd, place->name, 0);
       done = 1;
     }
     vr_close(to);

@@ -33,6 +33,7 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
     if (!child && slot->record.old_ino && vr_fstatx(fd, &st) == 0 && st.stx_size == 0) how = VR_STAGE_LOCK;
     done = vr_stage_put(&place, &slot->record, fd, how, slot->old_mtime);
     if (done < 0 && !child) demoted = stage_demote(slot, &place);
+    if (done < 0 && !child && !demoted) done = vr_stage_put(&place, &slot->record, fd, how, slot->old_mtime); /* somebody else has shown it meanwhile */
     VR_FAULT(promote_placed);
     if (sync && (demoted || done >= 0)) sync_parent(&place);
   }

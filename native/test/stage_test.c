@@ -14,6 +14,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 #include "shim.h"
+#include "vr_fault.h"
 #include "vr_stage.h"
 
 /* ---- the rest of the shim, as little as staging needs */
@@ -409,6 +410,31 @@ static void other_looks(void) {
   close(to), close(from);
   CHECK(live_records() == 0);
 }
+/* Ours goes into the real file (nothing is written yet) while another process looks, which puts the staging file into the real one's place. */
+static void other_looks_at_a_demotion(void) {
+  static const char *const points[] = {"demote_truncated:delay=120", "demote_copied:delay=120", "demote_moved:delay=120"};
+  for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+    int status;
+    put_file("o3", "old");
+    int fd = staged_open("o3", W, 0666);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+      shim.pid = getpid();
+      usleep(40000);
+      shim_stage_promote_rel("o3", 2);
+      _exit(0);
+    }
+    CHECK(vr_fault_arm(points[i], NULL) == 0);
+    shim_stage_promote_fd(fd);
+    CHECK(vr_fault_arm("", NULL) == 0);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(is_file("o3", ""));
+    CHECK(say(fd, "written later") && is_file("o3", "written later"));
+    CHECK(staged_close(fd) == 0 && is_file("o3", "written later") && live_records() == 0);
+    unlink("o3");
+  }
+}
 /* Promoted by somebody who looked, then removed, and the name used anew: the new file is not ours to touch. */
 static void other_looks_then_replaces(void) {
   for (int remove_only = 0; remove_only < 2; remove_only++) {
@@ -459,7 +485,7 @@ int main(void) {
   struct { const char *name; void (*run)(void); } tests[] = {
       {"names", names}, {"new_file", new_file}, {"rewrite", rewrite}, {"same_bytes", same_bytes}, {"refused", refused}, {"promote", promote}, {"demote", demote},
       {"taken", taken}, {"staging_removed", staging_removed}, {"moved_project", moved_project}, {"no_descriptors", no_descriptors},
-      {"commit_fails", commit_fails}, {"wild_stores", wild_stores}, {"closed_unseen", closed_unseen}, {"other_looks", other_looks}, {"replaces", other_looks_then_replaces},
+      {"commit_fails", commit_fails}, {"wild_stores", wild_stores}, {"closed_unseen", closed_unseen}, {"other_looks", other_looks}, {"demotion", other_looks_at_a_demotion}, {"replaces", other_looks_then_replaces},
       {"writer_killed", writer_killed},
   };
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {

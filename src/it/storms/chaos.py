@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import statistics
+import sys
 import threading
 import time
 
@@ -123,7 +124,10 @@ class Chaos:
     # ---- one round each: (what, seconds to recovery or None)
     def client_crash(self):
         found = clients.storm(self.g, self.a, 12, self.rng.randrange(1 << 20))
-        self.torn += found["torn"] + found["lost"] + found["bystander_bad"]
+        bad = found["torn"] + found["lost"] + found["bystander_bad"]
+        self.torn += bad
+        if bad:
+            print("client_crash: seed %d, bystanders %d: %s" % (found["seed"], found["bystander_bad"], found["said"]), file=sys.stderr, flush=True)
         took = self.g.wait_staging_empty(self.a)
         return "SIGKILL to %d of %d writers, random instants" % (found["killed"], found["rounds"]), took
 
