@@ -129,33 +129,41 @@ int vr_staged_free(struct vr_board *board, uint32_t index, uint32_t state) {
   return 1;
 }
 
-int vr_owner_alive(uint32_t pid, uint64_t time) {
+enum { OWNER_DEAD, OWNER_ENDING, OWNER_ALIVE };
+#define PF_EXITING 4u /* of the kernel's task flags; set before the descriptors are closed */
+
+static int owner(uint32_t pid, uint64_t time) {
   char path[32], text[512];
   char *at = put_number(put_text(path, "/proc/"), pid);
   *put_text(at, "/stat") = 0;
   int fd = vr_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return fd != -ENOENT && fd != -ESRCH;
+  if (fd < 0) return fd != -ENOENT && fd != -ESRCH ? OWNER_ALIVE : OWNER_DEAD;
   long n = vr_pread(fd, text, sizeof text - 1, 0);
   vr_close(fd);
-  if (n <= 0) return 0; /* ESRCH: it ended between open and read */
+  if (n <= 0) return OWNER_DEAD; /* ESRCH: it ended between open and read */
   text[n] = 0;
   char *p = strrchr(text, ')'); /* the name may hold anything, also ')' */
-  if (!p || p[1] != ' ') return 1;
+  if (!p || p[1] != ' ') return OWNER_ALIVE;
   char state = p[2];
-  uint64_t threads = 0, start = 0;
+  uint64_t flags = 0, threads = 0, start = 0;
   int field = 2; /* p stands at the end of field 2 */
   for (p++; *p && field < 22; p++)
     if (*p == ' ') {
       field++;
-      if (field != 20 && field != 22) continue;
+      if (field != 9 && field != 20 && field != 22) continue;
       uint64_t v = 0;
       for (char *d = p + 1; *d >= '0' && *d <= '9'; d++) v = v * 10 + (uint64_t)(*d - '0');
-      if (field == 20) threads = v;
+      if (field == 9) flags = v;
+      else if (field == 20) threads = v;
       else start = v;
     }
-  if (state == 'X' || (state == 'Z' && threads <= 1)) return 0;
-  return start * PROC_TICK_NS <= time + VR_OWNER_START_SLACK_NS;
+  if (state == 'X' || (state == 'Z' && threads <= 1)) return OWNER_DEAD;
+  if (start * PROC_TICK_NS > time + VR_OWNER_START_SLACK_NS) return OWNER_DEAD;
+  return flags & PF_EXITING ? OWNER_ENDING : OWNER_ALIVE;
 }
+
+int vr_owner_alive(uint32_t pid, uint64_t time) { return owner(pid, time) != OWNER_DEAD; }
+int vr_owner_ending(uint32_t pid, uint64_t time) { return owner(pid, time) != OWNER_ALIVE; }
 
 /* 1: it is; 0: it is not; -errno: not known. */
 static int is_root(const struct vr_stage_place *p, int fd) {

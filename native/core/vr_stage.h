@@ -52,6 +52,9 @@ int vr_stage_name(uint64_t project_id, uint32_t pid, uint32_t fd, uint64_t stamp
 uint32_t vr_stage_split(const char *path, uint32_t len, const char **base);
 /* Is this process the one that published something at time (CLOCK_BOOTTIME ns)? A zombie with no other thread is dead. */
 int vr_owner_alive(uint32_t pid, uint64_t time);
+/* Is it dead, or on its way out? Then that its descriptors are closed says nothing: the kernel closes them before it is a zombie. (A process whose
+ * first thread has ended, but not the others, counts as one.) */
+int vr_owner_ending(uint32_t pid, uint64_t time);
 
 /* Opens root and parent and checks both against board and record. fd: the owner's descriptor or -1; it helps to find a project that
  * was moved. 0, or -errno; root_fd may be open then (for salvage). Always followed by vr_stage_leave. */

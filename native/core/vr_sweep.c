@@ -71,7 +71,7 @@ static void free_both(struct vr_board *board, uint32_t index, const struct vr_st
 
 /* The owner lives but its descriptor is closed: it was closed by a call we do not see. What was closed is complete. */
 static int settle(struct vr_stage_place *p, struct vr_board *board, uint32_t index, const struct vr_staged *r) {
-  if (!vr_owner_alive(r->pid, r->time)) return VR_SWEEP_BUSY; /* it died just now: the next look sees that */
+  if (vr_owner_ending(r->pid, r->time)) return VR_SWEEP_BUSY; /* it is dying: not closed by it, and the next look sees that */
   VR_FAULT(settle_begin);
   int done = vr_stage_put(p, r, -1, VR_STAGE_COMMIT, 0);
   if (done != VR_STAGE_PLACED && done != VR_STAGE_SAME) return VR_SWEEP_BUSY;

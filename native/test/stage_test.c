@@ -2,6 +2,7 @@
  * promotion and demotion, compared with what the same steps leave natively.
  * LINK: shim/staging.c shim/stage_area.c shim/stage_target.c shim/stage_policy.c shim/stage_commit.c shim/stage_demote.c shim/stage_promote.c */
 #include <dirent.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -465,6 +467,45 @@ static void writer_killed(void) {
   for (uint32_t i = 0; i < VR_BOARD_STAGED; i++)
     if (shim.board.staged[i].state) vr_staged_free(&shim.board, i, shim.board.staged[i].state);
 }
+static void *close_and_wait(void *fd) {
+  syscall(SYS_close, *(int *)fd); /* as the kernel does for who is killed */
+  while (pause()) {
+  }
+  return NULL;
+}
+/* On its way out, its descriptor closed and no zombie yet: as long as that lasts, the daemon must not take the file for complete. A first thread
+ * that has ended, another that has not, look the same and stay. */
+static void dying_writer(void) {
+  int ready[2], status;
+  if (pipe(ready)) abort();
+  fflush(NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    shim.pid = getpid();
+    pthread_t thread;
+    int fd = staged_open("y1", W, 0666);
+    if (!say(fd, "partial") || write(ready[1], "y", 1) != 1 || pthread_create(&thread, NULL, close_and_wait, &fd)) _exit(1);
+    usleep(20000);
+    syscall(SYS_exit, 0); /* this thread */
+  }
+  char c;
+  CHECK(read(ready[0], &c, 1) == 1);
+  uint64_t now = vr_boot_ns();
+  for (int i = 0; i < 500 && !vr_owner_ending((uint32_t)pid, now); i++) usleep(2000);
+  CHECK(vr_owner_ending((uint32_t)pid, now) && vr_owner_alive((uint32_t)pid, now) && !vr_owner_ending((uint32_t)getpid(), now));
+  signal(SIGIO, SIG_IGN);
+  for (uint32_t i = 0; i < VR_BOARD_STAGED; i++)
+    if (VR_STAGED_STATE(shim.board.staged[i].state) == VR_BOARD_STAGED_LIVE)
+      CHECK(vr_stage_sweep(&shim.board, shim.root, i, (uint32_t)getpid(), (uint32_t)getpid()) == VR_SWEEP_BUSY);
+  CHECK(absent("y1") && shim.board.dyn->staged_count);
+  kill(pid, SIGKILL);
+  CHECK(waitpid(pid, &status, 0) == pid);
+  for (uint32_t i = 0; i < VR_BOARD_STAGED; i++)
+    if (VR_STAGED_STATE(shim.board.staged[i].state) == VR_BOARD_STAGED_LIVE)
+      CHECK(vr_stage_sweep(&shim.board, shim.root, i, (uint32_t)getpid(), (uint32_t)getpid()) == VR_SWEEP_ROLLED_BACK);
+  CHECK(absent("y1") && !shim.board.dyn->staged_count);
+  close(ready[0]), close(ready[1]);
+}
 static void names(void) {
   char out[VR_SALVAGE_PATH_MAX], path[900];
   vr_salvage_name("a/b c.txt", 9, 12, 34, out);
@@ -486,6 +527,7 @@ int main(void) {
       {"names", names}, {"new_file", new_file}, {"rewrite", rewrite}, {"same_bytes", same_bytes}, {"refused", refused}, {"promote", promote}, {"demote", demote},
       {"taken", taken}, {"staging_removed", staging_removed}, {"moved_project", moved_project}, {"no_descriptors", no_descriptors},
       {"commit_fails", commit_fails}, {"wild_stores", wild_stores}, {"closed_unseen", closed_unseen}, {"other_looks", other_looks}, {"demotion", other_looks_at_a_demotion}, {"replaces", other_looks_then_replaces},
+      {"dying_writer", dying_writer},
       {"writer_killed", writer_killed},
   };
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
