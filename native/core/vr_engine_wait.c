@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TURN_GAP_NS 2000000ull /* at least between turns that are made because a slot was dirty */
+#define TURN_GAP_NS 8000000ull /* at least between turns that are made because a slot was dirty or events came */
 
 /* What is there of bit 0 an event, bit 1 wake_fd (which is read), bit 2 a change of the mount table. */
 static int look(struct vr_engine *e, int wake_fd, int events, int timeout_ms) {

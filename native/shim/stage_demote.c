@@ -51,10 +51,12 @@ static void carry_times(int from, const struct statx *before, int to) {
 }
 
 /* Removes the staging file: from here on nobody can show it. Before the descriptor moves, for who showed it in between has put it in the place of
- * the real file that we opened: then the descriptor has to stay on it, or what is written from now on would be nowhere. 0, or -ESTALE: shown. */
+ * the real file that we opened: then the descriptor has to stay on it, or what is written from now on would be nowhere. 0, -ESTALE: shown, or why the
+ * file cannot be removed: then it stays what it is. */
 static int withdraw(const struct vr_stage_place *place, const struct vr_staged *r) {
   struct statx now;
-  if (vr_unlinkat(place->root_fd, place->name, 0) != -ENOENT) return 0;
+  int e = vr_unlinkat(place->root_fd, place->name, 0);
+  if (e != -ENOENT) return e;
   int there = vr_statx(place->parent_fd, place->base, AT_SYMLINK_NOFOLLOW, &now) == 0;
   return there && now.stx_ino == r->staging_ino && vr_statx_dev(&now) == r->parent_dev ? -ESTALE : 0;
 }
