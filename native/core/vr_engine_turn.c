@@ -26,9 +26,11 @@
 static void note_dirty(struct vr_engine *e) {
   for (uint32_t i = 0; i < e->dirty_count; i++) e->dirty[e->dirty_slots[i]] = 0;
   e->dirty_count = 0;
+  uint64_t *const ver = e->board.ver, *const pub = e->pub; /* or they would be loaded again behind every atomic load */
   for (uint32_t block = 0; block < VR_SLOTS; block += 8) {
     uint64_t differs = 0;
-    for (uint32_t s = block; s < block + 8; s++) differs |= __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST) ^ e->pub[s];
+#pragma GCC unroll 8
+    for (uint32_t s = 0; s < 8; s++) differs |= __atomic_load_n(&ver[block + s], __ATOMIC_SEQ_CST) ^ pub[block + s];
     if (!differs) continue;
     for (uint32_t s = block; s < block + 8; s++) {
       uint64_t v = __atomic_load_n(&e->board.ver[s], __ATOMIC_SEQ_CST);

@@ -190,8 +190,17 @@ int shim_fd_is_held(int fd) {
   return h->record >= 0 && !(__atomic_load_n(&h->flags, __ATOMIC_ACQUIRE) & HELD_ESCAPED) && h->generation == (uint32_t)(w >> 32);
 }
 
+/* Of what nobody writes to, no object is shared: a vfork child may clear the word too (its parent then looks at the descriptor again), and
+ * nobody needs to ask the kernel who he is. */
+static int forget_read_only(int fd, uint64_t w) {
+  uint32_t kind = kind_of(w);
+  return (kind == SHIM_FD_REGULAR || kind == SHIM_FD_OTHER) && __atomic_compare_exchange_n(word_at(fd), &w, 0, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 void shim_fd_forget(int fd) {
-  if (in_range(fd) && load(fd) && !shim_in_vfork_child()) forget_word(fd, __atomic_exchange_n(word_at(fd), 0, __ATOMIC_ACQ_REL));
+  if (!in_range(fd)) return;
+  uint64_t w = load(fd);
+  if (w && !forget_read_only(fd, w) && !shim_in_vfork_child()) forget_word(fd, __atomic_exchange_n(word_at(fd), 0, __ATOMIC_ACQ_REL));
 }
 
 void shim_fd_opened_other(int fd, int regular) {
@@ -311,8 +320,9 @@ void shim_fd_unstaged(int fd) {
 
 /* --- life cycle --- */
 uint64_t shim_fd_take(int fd) {
-  if (!in_range(fd) || !load(fd) || shim_in_vfork_child()) return 0;
-  uint64_t w = __atomic_exchange_n(word_at(fd), 0, __ATOMIC_ACQ_REL);
+  uint64_t w = in_range(fd) ? load(fd) : 0;
+  if (!w || forget_read_only(fd, w) || shim_in_vfork_child()) return 0;
+  w = __atomic_exchange_n(word_at(fd), 0, __ATOMIC_ACQ_REL);
   if (is_write(w)) return w;
   if (w) forget_word(fd, w);
   return 0;
