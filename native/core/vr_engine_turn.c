@@ -19,7 +19,6 @@
 #define HASTE_STEP 400
 #define SWEEP_STEP 32
 #define SWEEP_NS 20000000ull
-#define SWEEP_PASS_NS 500000000ull /* at least from the begin of a pass over all entries to the next one's */
 
 /* Step "ver": which slots are dirty, and at which value. Blocks of eight without a difference are passed over: a turn every few
  * milliseconds must not cost a walk with a branch for each slot. */
@@ -188,15 +187,7 @@ static void sweep(struct vr_engine *e) {
   if (e->now < e->sweep_due) return;
   e->sweep_due = e->now + SWEEP_NS;
   for (uint32_t i = 0; i < SWEEP_STEP && e->st->node_count; i++) {
-    if (e->sweep >= e->st->node_count) {
-      e->sweep = 0;
-      uint64_t next = e->sweep_begun + SWEEP_PASS_NS;
-      e->sweep_begun = next > e->now ? next : e->now;
-      if (next > e->now) {
-        e->sweep_due = next;
-        return;
-      }
-    }
+    if (e->sweep >= e->st->node_count) e->sweep = 0;
     uint32_t n = e->sweep++;
     struct vr_node *x = &e->nodes[n];
     if ((x->flags & (N_EXCLUDED | N_GONE | N_QUEUED)) || e->dirty[vr_slot(x->hash)]) continue;

@@ -82,6 +82,14 @@ wait $user 2>/dev/null
 check "uninstall" "$root/scripts/uninstall" "$prefix"
 check "leaves nothing" test -z "$(find "$prefix" -mindepth 2)"
 
+# -- the manual page and the completion know every command that the launcher teaches
+commands=$(sed -n 's/^    "  vrift \([a-z]*\)[^a-z].*/\1/p' "$root/native/launcher/main.c" | sort -u)
+check "the commands are found" test "$(echo "$commands" | wc -w)" -gt 10
+for c in $commands; do
+  check "the manual page has $c" grep -q "^\.B $c" "$root/share/man/man1/vrift.1"
+  check "the completion has $c" grep -q "[ \"]$c[ \"]" "$root/share/bash-completion/completions/vrift"
+done
+
 # -- what every process of a build touches of the library's variables lies in the page that its .data has anyway (shim.h, HOT_BSS)
 if [ -n "${OUT:-}" ] && [ -f "$OUT/libvrift_shim.so" ] && command -v nm >/dev/null && ! nm "$OUT/libvrift_shim.so" | grep -q __asan; then
   at() { nm -n "$OUT/libvrift_shim.so" | awk -v n="$1" '$3 == n { print $1; exit }'; }
