@@ -161,6 +161,58 @@ class CommandLineIT {
     assertEquals("mine", Files.readString(project.resolve(".vrift")));
   }
 
+  /** A directory that is removed by others keeps nothing for ever: doctor forgets it when asked, vriftd when nothing was written for it in 30 days. */
+  @Test
+  void aProjectWhoseDirectoryIsGoneIsForgotten() throws Exception {
+    Path gone = bed.project("gone");
+    Path states = Path.of(bed.env.get("XDG_STATE_HOME"), "vrift/projects");
+    Files.writeString(gone.resolve("a"), "contents that nobody else has");
+    bed.vrift(gone, 0, "init");
+    bed.vrift(gone, 0, "cas", "ingest", "--all");
+    bed.vrift(project, 0, "init");
+    assertEquals(2, count(states));
+    assertFalse(bed.vrift(project, 0, "doctor").contains("[gone-project]"));
+    bed.run(bed.base, 0, "rm", "-rf", gone.toString());
+    Bed.until("status says that it is gone", () -> bed.status(gone).contains("its directory is gone"));
+    assertTrue(bed.vrift(project, 0, "doctor").contains("[gone-project] " + gone));
+    assertEquals(0, Bed.number(bed.vrift(project, 0, "gc", "--json"), "unreferenced"));
+
+    bed.vrift(project, 0, "stop", "--all"); // as after a boot: only the store knows its root
+    bed.run(bed.base, 0, "rm", "-rf", bed.env.get("VRIFT_RUNTIME_DIR"));
+    assertTrue(bed.vrift(project, 0, "doctor").contains("[gone-project] " + gone));
+    bed.vrift(project, 0, "init");
+    assertEquals(2, count(states), "young: kept");
+    bed.vrift(project, 0, "stop", "--all");
+    bed.run(bed.base, 0, "sh", "-c", "find \"$XDG_STATE_HOME\" \"$XDG_CACHE_HOME\" \"$VRIFT_RUNTIME_DIR\" -exec touch -d '-31 days' {} +");
+    bed.vrift(project, 0, "init");
+    Bed.until("vriftd forgets it", () -> count(states) == 1);
+    assertEquals("", bed.status(gone));
+    assertFalse(bed.vrift(project, 0, "doctor").contains("[gone-project]"));
+    assertTrue(Bed.number(bed.vrift(project, 0, "gc", "--json"), "unreferenced") > 0);
+  }
+
+  @Test
+  void doctorForgetsWhatIsGone() throws Exception {
+    Path gone = bed.project("gone");
+    Path states = Path.of(bed.env.get("XDG_STATE_HOME"), "vrift/projects");
+    bed.vrift(gone, 0, "init");
+    bed.vrift(project, 0, "init");
+    bed.run(bed.base, 0, "rm", "-rf", gone.toString());
+    Bed.until("status says that it is gone", () -> bed.status(gone).contains("its directory is gone"));
+    bed.vrift(project, 0, "doctor", "--fix");
+    assertEquals(1, count(states));
+    assertEquals("", bed.status(gone));
+    Files.createDirectory(gone);
+    bed.vrift(gone, 0, "init");
+    bed.serving(gone);
+  }
+
+  private static long count(Path dir) throws IOException {
+    try (var all = Files.list(dir)) {
+      return all.count();
+    }
+  }
+
   @Test
   void undoAfterARunLeavesNothing() throws Exception {
     bed.vrift(project, 0, "run", "--", "true");

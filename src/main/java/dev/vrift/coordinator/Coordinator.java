@@ -119,7 +119,7 @@ public final class Coordinator {
     c.adoptAll();
     FaultPoint.COORDINATOR_ADOPTED.hit();
     ContentsKeeper contents = ContentsKeeper.start(home, run, dirs, registry, config);
-    new HealthLoop(run, registry, places).start();
+    new HealthLoop(run, dirs, registry, places).start();
     if (config.get(Setting.VRIFTD_SPARE) != 0) {
       starter.spare().keep(() -> !registry.all().isEmpty());
     }

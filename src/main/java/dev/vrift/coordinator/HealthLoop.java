@@ -2,10 +2,12 @@ package dev.vrift.coordinator;
 
 import dev.vrift.health.CgroupLeftovers;
 import dev.vrift.health.DaemonProbe;
+import dev.vrift.health.GoneProjects;
 import dev.vrift.health.Leftovers;
 import dev.vrift.health.OrphanedMemory;
 import dev.vrift.platform.Log;
 import dev.vrift.platform.RunPaths;
+import dev.vrift.platform.UserDirs;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -21,16 +23,21 @@ import java.util.Set;
  */
 final class HealthLoop {
   static final int EVERY_MS = 10_000;
+  /** Rounds between two looks for projects that are gone: an hour. */
+  private static final int FORGET_EVERY = 360;
 
   private final RunPaths run;
   private final Registry registry;
   private final CgroupPlaces places;
+  private final UserDirs dirs;
+  private int rounds;
   private final Set<String> suspects = new HashSet<>();
   private final Set<String> emptyCgroups = new HashSet<>();
   private final Set<Path> orphans = new HashSet<>();
 
-  HealthLoop(RunPaths run, Registry registry, CgroupPlaces places) {
+  HealthLoop(RunPaths run, UserDirs dirs, Registry registry, CgroupPlaces places) {
     this.run = run;
+    this.dirs = dirs;
     this.registry = registry;
     this.places = places;
   }
@@ -46,6 +53,9 @@ final class HealthLoop {
     while (true) {
       try {
         round();
+        if (rounds++ % FORGET_EVERY == 0) {
+          forgetGone();
+        }
         Thread.sleep(EVERY_MS);
       } catch (InterruptedException e) {
         return;
@@ -75,6 +85,16 @@ final class HealthLoop {
     }
     sweepCgroups(supervised);
     sweepMemory();
+  }
+
+  /** What nobody has used for a month and whose directory is gone would keep room in the store for ever. */
+  private void forgetGone() {
+    for (GoneProjects.Gone g : GoneProjects.find(run, dirs)) {
+      if (g.quietMs() >= GoneProjects.QUIET_MS) {
+        List<String> failed = g.forget(run, dirs);
+        Log.info("forgot " + g.root() + ", which is gone" + (failed.isEmpty() ? "" : "; not removed: " + String.join(", ", failed)));
+      }
+    }
   }
 
   /** Files in /dev/shm of daemons that were killed while they replaced one. */

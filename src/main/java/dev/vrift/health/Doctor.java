@@ -57,6 +57,7 @@ public final class Doctor {
     limits();
     user.sharedMemory();
     if (runProblem == null) {
+      user.gone(run, dirs);
       user.projects(run);
     }
     staging();

@@ -55,7 +55,7 @@ public final class ProjectReport {
     Json out = new Json().object();
     out.field("root", root).field("id", project.id());
     out.field("state", state != null ? state : pid > 0 ? "native" : "stopped");
-    out.field("reason", pid > 0 ? "the daemon does not answer: " + reason : "no daemon".concat(failure(project)));
+    out.field("reason", pid > 0 ? "the daemon does not answer: " + reason : GoneProjects.isGone(root) ? "its directory is gone; `vrift doctor --fix` forgets it" : "no daemon".concat(failure(project)));
     out.field("pid", pid).field("generation", 0).field("entries", 0);
     out.field("vdir_path", project.shared().map(s -> s.vdirPath().toString()).orElse(null));
     out.field("board_path", project.shared().map(s -> s.boardPath().toString()).orElse(null));

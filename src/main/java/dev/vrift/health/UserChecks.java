@@ -74,6 +74,18 @@ final class UserChecks {
     }
   }
 
+  /** Directories that were removed, and what is kept for them. */
+  void gone(RunPaths run, UserDirs dirs) {
+    for (GoneProjects.Gone g : GoneProjects.find(run, dirs)) {
+      found.add(
+          Finding.warning("gone-project", g.root() + " is gone (removed, moved, or its disk is away); its database and its share of the contents are kept",
+              "forgets it, unless it is back (vriftd does after 30 days)", () -> {
+            List<String> failed = g.forget(run, dirs);
+            return failed.isEmpty() ? null : String.join(", ", failed);
+          }));
+    }
+  }
+
   /** Projects that vriftd does not get to serve, with its reason. */
   void projects(RunPaths run) {
     try {
