@@ -241,6 +241,7 @@ int vr_stage_put(struct vr_stage_place *p, const struct vr_staged *r, int fd, en
     if (taken) { /* natively our descriptor would now be on an unlinked file */
       if (fd < 0) return -ESTALE;
       e = s.staged ? vr_salvage_move(p, r) : 0;
+      if (e == -ENOENT && round < 3) continue; /* somebody has shown it since the look */
       return e ? e : VR_STAGE_LOST;
     }
     if (!s.staged && !r->old_ino && s.present && fd >= 0) {

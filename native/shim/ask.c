@@ -140,6 +140,13 @@ static enum vr_answer step_through(struct shim_question *q, uint64_t now, uint32
   return a == VR_FOUND && S_ISLNK(q->entry.mode) && may_follow(q) && through_link(q, (size_t)link, q->entry.target_len) ? VR_FOUND : VR_NATIVE;
 }
 
+/* Relative to a directory above the root, or to one that we know nothing of (duplicated, opened before us): it may be a staged file's all the same. */
+static __attribute__((noinline)) void promote_relative(int dirfd, const char *path) {
+  int saved = errno;
+  if (shim_text(path) && shim_stage_any()) shim_promote_path(dirfd, path);
+  errno = saved;
+}
+
 enum vr_answer shim_ask(struct shim_question *q, const char *function, int dirfd, const char *path, int flags) {
   uint32_t reason;
   int dir;
@@ -150,12 +157,14 @@ enum vr_answer shim_ask(struct shim_question *q, const char *function, int dirfd
   int len = shim_resolve_read(dirfd, path, q->buf, &q->rel, &dir);
   if (len == SHIM_OUTSIDE) {
     q->rel = NULL;
+    if (path[0] != '/') promote_relative(dirfd, path);
     return VR_NATIVE;
   }
   if (len < 0) {
     int inside = q->rel != NULL;
     q->rel = NULL;
     if (inside) shim_promote_path(dirfd, path);
+    else promote_relative(dirfd, path);
     return inside ? native(q, function, path, VR_STAT_NATIVE_PATH, flags) : VR_NATIVE;
   }
   q->rel_len = len;

@@ -49,6 +49,8 @@ static void take_need(const char *text) {
   start_need.valid = start_need.vouched = 1;
 }
 
+int shim_is_first(void) { return start_need.sync; }
+
 int shim_vouched(uint64_t *vdir_id, uint64_t *board_id) {
   *vdir_id = start_need.vdir_id;
   *board_id = start_need.board_id;

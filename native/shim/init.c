@@ -141,6 +141,7 @@ __attribute__((constructor(101))) static void start(int argc, char **argv, char 
   if (s.fault) vr_fault_arm(value(s.fault), value(keep_short(s.fault_log)));
   shim.leaky = 1;
   __atomic_store_n(&shim.ready, 1, __ATOMIC_RELEASE);
+  if (shim_is_first()) shim_fd_inherited();
   errno = saved;
 }
 

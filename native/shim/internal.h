@@ -40,6 +40,7 @@ HIDDEN void shim_report_forked(void);
 HIDDEN uint64_t shim_first_need(const struct vr_vdir *v);
 /* 1: the process that started this one had mapped these files, and vouches for our root and namespaces being the daemon's. */
 HIDDEN int shim_vouched(uint64_t *vdir_id, uint64_t *board_id);
+HIDDEN int shim_is_first(void); /* of a command: the launcher has just exec'ed us */
 /* sigbus.c: from now on a mapping of ours that was cut off is no SIGBUS. */
 HIDDEN void shim_bus_protect(void);
 /* map.c */

@@ -82,6 +82,11 @@ ALIASES_dup2
 int hook_dup3(int from, int to, int flags) { return dup_onto(from, to, flags); }
 ALIASES_dup3
 
+static void has_locked(int fd) {
+  int saved = errno;
+  shim_stage_locked(fd);
+  errno = saved;
+}
 static int is_lock(int cmd) {
   return cmd == F_SETLK || cmd == F_SETLKW || cmd == F_OFD_SETLK || cmd == F_OFD_SETLKW;
 }
@@ -101,6 +106,7 @@ int hook_fcntl(int fd, int cmd, ...) {
   if (!is_lock(cmd) && cmd != F_SETLEASE) return real.fcntl(fd, cmd, argument);
   if (is_staged(fd)) shim_stage_lock_fd(fd);
   int result = real.fcntl(fd, cmd, argument);
+  if (result >= 0 && cmd != F_SETLEASE) has_locked(fd);
   if (result >= 0 || errno == EINTR) shim_edge();
   return result;
 }
@@ -108,6 +114,7 @@ ALIASES_fcntl
 int hook_flock(int fd, int operation) {
   if (recording() && is_staged(fd)) shim_stage_lock_fd(fd);
   int result = LIBC(flock) ? real.flock(fd, operation) : (int)raw_libc(raw2(SYS_flock, fd, operation));
+  if (recording() && result >= 0) has_locked(fd);
   if (recording() && (result >= 0 || errno == EINTR)) shim_edge();
   return result;
 }
@@ -119,6 +126,7 @@ int hook_lockf(int fd, int cmd, off_t len) {
   }
   if (recording() && is_staged(fd)) shim_stage_lock_fd(fd);
   int result = real.lockf(fd, cmd, len);
+  if (recording() && result >= 0) has_locked(fd);
   if (recording() && (result >= 0 || errno == EINTR)) shim_edge();
   return result;
 }

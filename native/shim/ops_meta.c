@@ -3,10 +3,18 @@
 #include <sys/time.h>
 #include "writer.h"
 
+/* Who may write into a directory changes: what is staged below it, by whomever, gets there before. path NULL: dirfd itself. */
+static void open_directory(int dirfd, const char *path, int at_flags) {
+  struct stat st;
+  int saved = errno;
+  if (shim_stage_any() && (path ? raw_stat(dirfd, path, &st, at_flags) : raw_fstat(dirfd, &st)) == 0 && S_ISDIR(st.st_mode)) shim_stage_promote_below("", 0);
+  errno = saved;
+}
 static int begin_path(int dirfd, const char *path, int flags) {
   struct vr_intent in;
   if (!recording() || !shim_text(path)) return SHIM_MUT_NONE;
   shim_promote_path(dirfd, path);
+  if (flags & SHIM_DIR) open_directory(dirfd, path, flags & SHIM_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW);
   vr_intent_init(&in);
   shim_intent_path(&in, dirfd, path, flags);
   return shim_mut_begin(&in);
@@ -14,6 +22,7 @@ static int begin_path(int dirfd, const char *path, int flags) {
 static int begin_fd(int fd, int flags) {
   struct vr_intent in;
   if (!recording() || shim_fd_is_held(fd)) return SHIM_MUT_NONE;
+  if (flags & SHIM_DIR) open_directory(fd, NULL, 0);
   vr_intent_init(&in);
   shim_intent_fd_as(&in, fd, flags);
   return shim_mut_begin(&in);

@@ -33,6 +33,13 @@ static void promote_tree(int dirfd, const char *path) {
     promote_below(dirfd, path);
 }
 
+/* Once more, now that our record is live: whoever published a staged file after the first look sees the record and steps back, or is seen here. */
+static void promote_again(int dirfd, const char *path, int tree) {
+  if (!shim_stage_any()) return;
+  shim_promote_path(dirfd, path);
+  if (tree) promote_tree(dirfd, path);
+}
+
 enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_DIR };
 static enum source source_of(int dirfd, const char *path, struct stat *st) {
   long r = raw_stat(dirfd, path, st, AT_SYMLINK_NOFOLLOW);
@@ -67,6 +74,8 @@ static int rename_any(int fromfd, const char *from, int tofd, const char *to, un
   }
   if (kind == SOURCE_DIR && in.nslots) vr_intent_slot(&in, 0);
   int token = shim_mut_begin(&in);
+  promote_again(fromfd, from, kind == SOURCE_DIR);
+  promote_again(tofd, to, kind == SOURCE_DIR);
   long r = raw6(SYS_renameat2, fromfd, (long)from, tofd, (long)to, flags, 0);
   if (r == -ENOSYS && !flags) r = raw4(SYS_renameat, fromfd, (long)from, tofd, (long)to);
   if (r == 0 && kind != SOURCE_DIR && source_of(tofd, to, &other) == SOURCE_DIR && token != SHIM_MUT_NONE)
@@ -123,6 +132,7 @@ static long unlink_raw(int dirfd, const char *path, int flags) {
   if (recording()) {
     if (flags & AT_REMOVEDIR) promote_tree(dirfd, path);
     token = begin_path(dirfd, path, flags & AT_REMOVEDIR ? SHIM_DIR : 0);
+    if (token != SHIM_MUT_NONE && shim_text(path)) promote_again(dirfd, path, flags & AT_REMOVEDIR);
   }
   long r = raw3(SYS_unlinkat, dirfd, (long)path, flags);
   shim_mut_end(token);

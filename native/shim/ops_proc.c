@@ -95,33 +95,34 @@ int hook_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...) {
 ALIASES_clone
 
 /* --- exit: bytes still in stdio's buffers go to the real file, as natively. --- */
-static void before_exit(void) {
+static void before_exit(int last) { /* last: nothing of ours runs behind the program's last writes */
   if (!recording() || shim_in_vfork_child()) return;
-  shim_stage_promote_all();
+  if (last) shim_stage_end();
+  else shim_stage_promote_all();
   stage_area_give_back();
   shim_count_flush();
 }
-__attribute__((destructor)) static void at_end(void) { before_exit(); }
+__attribute__((destructor)) static void at_end(void) { before_exit(1); }
 
 void hook_exit(int status) {
-  before_exit();
+  before_exit(0);
   if (HAVE(exit)) real.exit(status);
   for (;;) raw1(SYS_exit_group, status);
 }
 ALIASES_exit
 void hook__exit(int status) {
-  before_exit();
+  before_exit(1);
   for (;;) raw1(SYS_exit_group, status);
 }
 ALIASES__exit
 void hook_quick_exit(int status) {
-  before_exit();
+  before_exit(1);
   if (HAVE(quick_exit)) real.quick_exit(status);
   for (;;) raw1(SYS_exit_group, status);
 }
 ALIASES_quick_exit
 void hook_abort(void) { /* asked for by the program itself, so it leaves what it leaves natively; only a death from outside rolls back */
-  before_exit();
+  before_exit(1);
   if (HAVE(abort)) real.abort();
   __builtin_trap();
 }
@@ -143,6 +144,7 @@ ALIASES_fchdir
 /* --- another view of the file system: nothing can be named from here any more. The project waits until this process is gone. --- */
 static int leave(long number, long a, long b) {
   int token = recording() ? shim_blind_begin() : SHIM_MUT_NONE;
+  if (recording() && !shim_in_vfork_child()) shim_stage_promote_all();
   long r = raw2(number, a, b);
   if (r < 0) shim_mut_end(token);
   else if (recording() && !shim_in_vfork_child()) shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
@@ -166,6 +168,7 @@ static int mount_call(long number, long a, long b, long c, long d, long e) {
   vr_intent_init(&in);
   if (recording()) vr_intent_slot(&in, 0);
   int token = shim_mut_begin(&in);
+  if (recording()) shim_stage_promote_below("", 0); /* it may cover anybody's */
   long r = raw6(number, a, b, c, d, e, 0);
   shim_mut_end(token);
   if (r == 0 && recording() && !shim_in_vfork_child()) shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
@@ -190,11 +193,16 @@ static void who_changed(const struct who *before, int result, int surely) {
   if (result == 0 && recording() && !shim_in_vfork_child() && (surely || now.uid != before->uid || now.gid != before->gid))
     shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
 }
+/* What is staged gets to its place while we may still put it there. */
+static void before_leaving(void) {
+  if (recording() && !shim_in_vfork_child()) shim_stage_promote_all();
+}
 #define CREDENTIALS(name, call)                                          \
   if (!HAVE(name)) {       \
     errno = ENOSYS;                                                      \
     return -1;                                                           \
   }                                                                      \
+  before_leaving();                                                      \
   struct who before = who_now();                                         \
   int result = call;                                                     \
   who_changed(&before, result, 0);                                       \
@@ -220,6 +228,7 @@ int hook_setgroups(size_t n, const gid_t *list) {
     errno = ENOSYS;
     return -1;
   }
+  before_leaving();
   int result = real.setgroups(n, list);
   who_changed(NULL, result, 1);
   return result;
@@ -230,18 +239,21 @@ int hook_initgroups(const char *user, gid_t group) {
     errno = ENOSYS;
     return -1;
   }
+  before_leaving();
   int result = real.initgroups(user, group);
   who_changed(NULL, result, 1);
   return result;
 }
 ALIASES_initgroups
 int hook_setfsuid(uid_t uid) {
+  before_leaving();
   int old = (int)raw_libc(raw1(SYS_setfsuid, uid));
   if ((uid_t)old != uid) who_changed(NULL, 0, 1);
   return old;
 }
 ALIASES_setfsuid
 int hook_setfsgid(gid_t gid) {
+  before_leaving();
   int old = (int)raw_libc(raw1(SYS_setfsgid, gid));
   if ((gid_t)old != gid) who_changed(NULL, 0, 1);
   return old;

@@ -128,6 +128,9 @@ HIDDEN void shim_promote_path(int dirfd, const char *path);         /* the same 
 HIDDEN void shim_stage_promote_link(const char *rel, int len);    /* what the symlinks that end this path lead to (ops_open.c) */
 HIDDEN void shim_stage_promote_children(const char *rel, int len);/* staged files whose parent is this directory: opendir, rmdir */
 HIDDEN void shim_stage_promote_in(uint64_t dev, uint64_t ino);    /* the same for any spelling of the directory */
+HIDDEN void shim_stage_end(void);                                 /* everything to its place, and nothing is staged in this process any more */
+HIDDEN void shim_stage_locked(int fd);                            /* the process has a lock on this file: it keeps its inode */
+HIDDEN void shim_fd_inherited(void);                              /* first process of a command: what it was given open for writing is recorded */
 HIDDEN int shim_stage_any(void);                                  /* anything staged by anybody? */
 HIDDEN void shim_stage_promote_below(const char *rel, int len);   /* staged files anywhere below: rename, chmod of a directory */
 

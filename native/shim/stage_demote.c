@@ -63,7 +63,7 @@ static int withdraw(const struct vr_stage_place *place, const struct vr_staged *
 
 int stage_demote(struct stage_slot *slot, struct vr_stage_place *place) {
   const struct vr_staged *r = &slot->record;
-  int fd = slot->fd, done = 0;
+  int fd = slot->fd, done = 0, flags = vr_fcntl(slot->fd, F_GETFL, 0);
   int from = vr_openat(place->root_fd, place->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
   if (from < 0) return 0;
   struct vr_intent in;
@@ -89,6 +89,7 @@ int stage_demote(struct stage_slot *slot, struct vr_stage_place *place) {
     if (e == 0) e = (int)vr_sys6(SYS_dup3, to, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0, 0, 0, 0);
     if (e >= 0) {
       copy_settled(from, to); /* what was written between the copy and dup3 */
+      if (flags > 0 && (flags & O_APPEND)) vr_fcntl(fd, F_SETFL, flags); /* set after open; not sooner, for the copy writes where it reads */
       if (untouched) carry_times(from, &before, to);
       vr_mutation_keep(&shim.board, slot->held, VR_BOARD_KIND_HELD, st.stx_ino);
       VR_FAULT(demote_moved);

@@ -31,10 +31,34 @@ static int parent_ok(int parent, struct stage_target *t) {
   return room_for(parent, NULL, t);
 }
 
+/* Files that this process has locked. A lock belongs to an inode, and closing any descriptor of that drops the process's POSIX locks: it must neither be
+ * replaced nor opened to look at it. */
+#define LOCKED_MAX 16
+static uint64_t locked[LOCKED_MAX];
+static uint32_t locked_count;
+
+void shim_stage_locked(int fd) {
+  struct statx st;
+  if (vr_fstatx(fd, &st) || !S_ISREG(st.stx_mode)) return;
+  uint32_t n = __atomic_load_n(&locked_count, __ATOMIC_ACQUIRE);
+  for (uint32_t i = 0; i < n && i < LOCKED_MAX; i++)
+    if (__atomic_load_n(&locked[i], __ATOMIC_RELAXED) == st.stx_ino) return;
+  uint32_t at = __atomic_fetch_add(&locked_count, 1, __ATOMIC_ACQ_REL);
+  if (at < LOCKED_MAX) __atomic_store_n(&locked[at], st.stx_ino, __ATOMIC_RELEASE);
+  else __atomic_store_n(&locked_count, LOCKED_MAX + 1, __ATOMIC_RELEASE);
+}
+static int is_locked(uint64_t ino) {
+  uint32_t n = __atomic_load_n(&locked_count, __ATOMIC_ACQUIRE);
+  if (n > LOCKED_MAX) return 1; /* more than are remembered */
+  for (uint32_t i = 0; i < n; i++)
+    if (__atomic_load_n(&locked[i], __ATOMIC_ACQUIRE) == ino) return 1;
+  return 0;
+}
+
 /* An existing target: native's permission (and ETXTBSY, leases, append-only) by opening it without O_TRUNC. */
 static int old_ok(int parent, const char *base, int flags, struct stage_target *t) {
   const struct statx *o = &t->old;
-  if (!(flags & O_TRUNC) || !S_ISREG(o->stx_mode) || o->stx_nlink != 1 || o->stx_uid != shim.board.header->uid || (o->stx_mode & 07000) ||
+  if (!(flags & O_TRUNC) || is_locked(o->stx_ino) || !S_ISREG(o->stx_mode) || o->stx_nlink != 1 || o->stx_uid != shim.board.header->uid || (o->stx_mode & 07000) ||
       (o->stx_attributes & FILE_ODD) || vr_statx_dev(o) != shim.board.header->root_dev)
     return 0;
   int fd = vr_openat(parent, base, (flags & O_ACCMODE) | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0);

@@ -9,6 +9,12 @@
 
 struct stage_slot stage_slots[STAGE_SLOTS];
 uint32_t stage_used HOT_BSS, stage_high HOT_BSS;
+static uint32_t stage_over HOT_BSS;
+
+void shim_stage_end(void) {
+  __atomic_store_n(&stage_over, 1, __ATOMIC_RELAXED);
+  shim_stage_promote_all();
+}
 
 static uint64_t mtime_ns(const struct statx *st) { return (uint64_t)st->stx_mtime.tv_sec * 1000000000u + st->stx_mtime.tv_nsec; }
 /* Never in a vfork child. */
@@ -43,6 +49,21 @@ static int staged_elsewhere(uint64_t path_hash, int but) {
     if ((int)i != but && (kind == VR_BOARD_STAGED_LIVE || kind == VR_BOARD_STAGED_PROMOTED) && r->path_hash == path_hash &&
         !is_dead(VR_BOARD_KIND_HELD, r->pid, r->time))
       return 1;
+  }
+  return 0;
+}
+
+/* Is somebody just changing names here: the path's, its directory's, or any (G)? He looks for staged files once more after his record is live, we look
+ * for his record after ours is: at least one sees the other. */
+static int being_moved(uint64_t path_hash, uint64_t parent_hash) {
+  uint16_t slot = (uint16_t)vr_slot(path_hash), parent = (uint16_t)vr_slot(parent_hash);
+  uint32_t high = vr_high(__atomic_load_n(&shim.board.dyn->record_high, __ATOMIC_SEQ_CST), VR_BOARD_RECORDS);
+  for (uint32_t i = 0; i < high; i++) {
+    const struct vr_record *r = &shim.board.records[i];
+    if (__atomic_load_n(&r->state, __ATOMIC_SEQ_CST) != VR_BOARD_RECORD_LIVE || __atomic_load_n(&r->kind, __ATOMIC_SEQ_CST) != VR_BOARD_KIND_OP) continue;
+    int named = 0;
+    for (int k = 0; k < 6; k++) named |= r->slots[k] == slot || r->slots[k] == parent || r->slots[k] == 0;
+    if (named && !is_dead(VR_BOARD_KIND_OP, r->pid, r->time)) return 1;
   }
   return 0;
 }
@@ -127,6 +148,20 @@ static void fill(struct vr_staged *r, const struct stage_target *t, uint64_t ino
   memcpy(r->path, t->rel, t->len);
 }
 
+/* Directory and target are still what was looked at before the records were there: what was moved in between is nothing that anybody promotes for us. */
+static int still_there(const struct stage_target *t) {
+  char *path = t->scratch;
+  struct statx st;
+  if (shim.root_len + t->len + 2 > SHIM_PATH_MAX) return 0;
+  memcpy(path, shim.root, shim.root_len);
+  path[shim.root_len] = '/';
+  memcpy(path + shim.root_len + 1, t->rel, t->len + 1);
+  int e = vr_statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &st);
+  if (t->present ? e || st.stx_ino != t->old.stx_ino : e != -ENOENT) return 0;
+  path[shim.root_len + (t->parent_len ? 1 + t->parent_len : 0)] = 0;
+  return vr_statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &st) == 0 && st.stx_ino == t->parent_ino && vr_statx_dev(&st) == t->parent_dev;
+}
+
 /* Both records. 1: published. On 0 nothing is left on the board. */
 static int publish(struct stage_slot *slot, const struct stage_target *t, uint64_t ino, uint64_t stamp, uint32_t number) {
   struct vr_board *b = &shim.board;
@@ -157,7 +192,7 @@ static int publish(struct stage_slot *slot, const struct stage_target *t, uint64
   slot->from_memory = t->from_memory;
   slot->old_mtime = t->present ? (int64_t)mtime_ns(&t->old) : 0;
   /* Two that open the same path at once: each publishes, then looks; at least one sees the other, and steps back. */
-  if (!staged_elsewhere(t->path_hash, at)) return 1;
+  if (!staged_elsewhere(t->path_hash, at) && !being_moved(t->path_hash, t->parent_hash) && still_there(t)) return 1;
   vr_staged_free(b, (uint32_t)at, slot->record.state);
   vr_held_release(b, held);
   return 0;
@@ -201,7 +236,7 @@ static int stage(struct stage_target *t, int flags, mode_t mode) {
 }
 
 int shim_stage_open(int dirfd, const char *path, int flags, mode_t mode) {
-  if (shim.ready != 1 || !stage_flags_ok(flags)) {
+  if (shim.ready != 1 || !stage_flags_ok(flags) || __atomic_load_n(&stage_over, __ATOMIC_RELAXED)) {
     errno = 0;
     return -1;
   }

@@ -33,6 +33,7 @@ void shim_watch_forked(void) {
 
 int hook_inotify_add_watch(int fd, const char *path, uint32_t mask) {
   char rel[SHIM_PATH_MAX];
+  if (shim_active() && shim_stage_any()) shim_stage_promote_below("", 0); /* the events to come are those of the real files */
   long r = raw3(SYS_inotify_add_watch, fd, (long)path, mask);
   if (r < 0 || !shim_active() || shim_in_vfork_child() || __atomic_load_n(&watching, __ATOMIC_RELAXED)) return (int)raw_libc(r);
   int saved = errno;
