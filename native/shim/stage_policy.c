@@ -34,7 +34,9 @@ static int has(const char *name, const char *part) { return strstr(name, part) !
 static const char *const SHELLS[] = {"sh", "bash", "rbash", "dash", "ash", "zsh", "ksh", "ksh93", "mksh", "lksh", "yash", "fish", "csh", "tcsh",
                                      "busybox", "toybox", "tee", "script", "nohup", "xonsh", "nu", "pwsh", NULL};
 /* Their outputs are complete at close and nobody waits for the first bytes. */
-static const char *const COMPILERS[] = {"as", "ld", "ld.bfd", "ld.gold", "gold", "ld.lld", "lld", "mold", "ld.mold", "ar", "ranlib", "strip", "objcopy",
+/* Aligned: it is the first of what the linker puts before .data (by name), so that all of that and what every process touches (shim.h, HOT_BSS) is one
+ * page, wherever the code ends. */
+static const char *const COMPILERS[] __attribute__((aligned(4096))) = {"as", "ld", "ld.bfd", "ld.gold", "gold", "ld.lld", "lld", "mold", "ld.mold", "ar", "ranlib", "strip", "objcopy",
                                         "cc1", "cc1plus", "cc1obj", "f951", "collect2", "lto1", "lto-wrapper", "clang", "clang++", "rustc", "javac",
                                         "x86_64-linux-gnu-as", "x86_64-linux-gnu-ar", "x86_64-linux-gnu-ld.bfd", "x86_64-linux-gnu-ld.gold", NULL};
 static uint32_t program_class HOT_BSS; /* 0 not asked, 1 staged, 2 never staged, 3 compiler; every thread finds the same */
