@@ -55,11 +55,18 @@ int vr_salvage_name(const char *path, uint32_t len, uint64_t stamp, uint32_t pid
   return (int)(at + 4 - out);
 }
 
+/* A project that somebody else has made may hold a link of that name, which would lead our files out of it. It goes; in .vrift nothing but ours has a place. */
+static void drop_planted(const struct vr_stage_place *p) {
+  struct statx st;
+  if (vr_statx(p->root_fd, SALVAGE_DIR, AT_SYMLINK_NOFOLLOW, &st) == 0 && !S_ISDIR(st.stx_mode)) vr_unlinkat(p->root_fd, SALVAGE_DIR, 0);
+}
+
 /* Links the present target as .old, replacing an older one of the same path. Best effort: promotion does not depend on it. */
 void vr_salvage_keep_old(const struct vr_stage_place *p, const struct vr_staged *r) {
   char name[VR_SALVAGE_PATH_MAX];
   vr_salvage_name((const char *)r->path, r->path_len, 0, 0, name);
   VR_FAULT(old_link_before);
+  drop_planted(p);
   int e = vr_linkat(p->parent_fd, p->base, p->root_fd, name, 0);
   if (e == -ENOENT && vr_mkdirat(p->root_fd, SALVAGE_DIR, 0700) == 0) e = vr_linkat(p->parent_fd, p->base, p->root_fd, name, 0);
   if (e == -EEXIST && vr_unlinkat(p->root_fd, name, 0) == 0) vr_linkat(p->parent_fd, p->base, p->root_fd, name, 0);
@@ -71,6 +78,7 @@ int vr_salvage_move(const struct vr_stage_place *p, const struct vr_staged *r) {
   char name[VR_SALVAGE_PATH_MAX];
   vr_salvage_name((const char *)r->path, r->path_len, r->stamp, r->pid, name);
   int e = VR_FAULT(salvage_before);
+  drop_planted(p);
   if (e == 0) e = vr_renameat2(p->root_fd, p->name, p->root_fd, name, 0);
   if (e == -ENOENT && vr_mkdirat(p->root_fd, SALVAGE_DIR, 0700) == 0) e = vr_renameat2(p->root_fd, p->name, p->root_fd, name, 0);
   VR_FAULT(salvage_after);

@@ -147,7 +147,7 @@ static int leave(long number, long a, long b) {
   if (recording() && !shim_in_vfork_child()) shim_stage_promote_all();
   long r = raw2(number, a, b);
   if (r < 0) shim_mut_end(token);
-  else if (recording() && !shim_in_vfork_child()) shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
+  else if (recording()) shim_reads_off(VR_STAT_NATIVE_CREDENTIALS); /* a vfork child's parent too: they share this */
   return cwd_moved(r);
 }
 int hook_chroot(const char *path) { return leave(SYS_chroot, (long)path, 0); }
@@ -190,7 +190,8 @@ struct who {
 static struct who who_now(void) { return (struct who){raw0(SYS_geteuid), raw0(SYS_getegid)}; }
 static void who_changed(const struct who *before, int result, int surely) {
   struct who now = who_now();
-  if (result == 0 && recording() && !shim_in_vfork_child() && (surely || now.uid != before->uid || now.gid != before->gid))
+  /* A vfork child shares this with its parent, which is native from then on too: that costs time, an answer to the wrong user costs more. */
+  if (result == 0 && recording() && (surely || now.uid != before->uid || now.gid != before->gid))
     shim_reads_off(VR_STAT_NATIVE_CREDENTIALS);
 }
 /* What is staged gets to its place while we may still put it there. */

@@ -156,3 +156,26 @@ print("missing", len(set(made) - set(os.listdir("D"))))
 for n in os.listdir("D"): os.unlink("D/" + n)
 os.rmdir("D")
 """)
+
+
+def vfork_child_of_another_user(bed):
+    """It shares its parent's memory, and must not be answered from what only the parent may know."""
+    bed.both("""mkdir -m 700 priv; echo x > priv/s; cat > v.c <<'END'
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int main(void) {
+  struct stat st;
+  volatile int r = -2, a = -2;
+  for (int i = 0; i < 200000; i++) stat("priv/s", &st);
+  if (vfork() == 0) {
+    if (getuid() == 0 && setuid(65534)) _exit(1);
+    r = stat("priv/s", &st);
+    a = access("priv/s", R_OK);
+    _exit(0);
+  }
+  printf("%d %d %d\\n", r, a, stat("priv/s", &st));
+}
+END
+gcc -o v v.c && ./v; rm -r v v.c priv""")

@@ -12,14 +12,15 @@ import org.tomlj.TomlTable;
 
 /** The scalar values of a TOML file by dotted key. The only class that needs the TOML library: loaded when there is a file to read. */
 final class TomlFile {
-  private static final long MAX_BYTES = 1 << 20;
+  /** All settings are some twenty short lines. The parser takes more than a hundred times a file's size of a heap of 64 MiB. */
+  private static final long MAX_BYTES = 32 << 10;
 
   private TomlFile() {}
 
   /** Throws {@link IOException} with line and column of the first mistake. */
   static Map<String, String> read(Path file) throws IOException {
     if (Files.size(file) > MAX_BYTES) {
-      throw new IOException("longer than 1 MiB");
+      throw new IOException("longer than 32 KiB");
     }
     TomlParseResult result = Toml.parse(file);
     if (result.hasErrors()) {

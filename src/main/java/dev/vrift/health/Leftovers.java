@@ -83,7 +83,9 @@ public final class Leftovers {
     delete(dirs.logs().resolve(project.id() + ".log.1"));
     delete(dirs.cas().resolve("refs").resolve(project.id())); // what it refers to in the store of contents
     removeJournals(dirs.cas().resolve("refs"), project.id());
-    removeTree(Path.of(root, ".vrift", "staging"), failed);
+    if (Files.isDirectory(Path.of(root, ".vrift"), LinkOption.NOFOLLOW_LINKS)) { // a link (of a repository from elsewhere) leads to what is not ours
+      removeTree(Path.of(root, ".vrift", "staging"), failed);
+    }
     removeIfEmpty(run.projects());
     removeIfEmpty(dirs.state().resolve("projects"));
     return failed;

@@ -69,6 +69,15 @@ class ConfigTest {
     }
   }
 
+  /** vriftd reads it too: one that filled its heap would take every project's supervisor with it. */
+  @Test
+  void aFileTooLongForTheHeapIsIgnoredAndNamed() throws IOException {
+    Files.createDirectories(temp.resolve("root"));
+    Files.writeString(temp.resolve("root/.vrift.toml"), "a = [" + "1,".repeat(500_000) + "]\n");
+    String said = String.join("\n", load(Map.of()).problems());
+    assertTrue(said.contains("longer than 32 KiB"), said);
+  }
+
   @Test
   void theDefaultsFileSaysWhatTheProgramDoes() throws IOException {
     Path file = temp.resolve("default.toml");
