@@ -260,3 +260,15 @@ int hook_setfsgid(gid_t gid) {
   return old;
 }
 ALIASES_setfsgid
+
+/* By syscall(), so for this thread only; and capabilities, which libc passes on as they are. -1, or what the call gives. */
+long shim_credentials_call(long number, long a, long b, long c) {
+  before_leaving();
+  struct who before = who_now();
+  long r = raw3(number, a, b, c);
+  int fs = number == SYS_setfsuid || number == SYS_setfsgid; /* these give the old one, and never fail */
+  if (fs ? (uint32_t)r != (uint32_t)a : r == 0) who_changed(&before, 0, fs || number == SYS_setgroups || number == SYS_capset);
+  return raw_libc(r);
+}
+int hook_capset(void *header, const void *data) { return (int)shim_credentials_call(SYS_capset, (long)header, (long)data, 0); }
+ALIASES_capset

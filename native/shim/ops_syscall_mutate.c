@@ -51,6 +51,8 @@ static int names(long number, const long arg[6], long *result) {
     case SYS_setns: *result = hook_setns(N(0), N(1)); return 1;
     case SYS_mount: *result = hook_mount(A(0), A(1), A(2), (unsigned long)arg[3], (const void *)arg[4]); return 1;
     case SYS_umount2: *result = hook_umount2(A(0), N(1)); return 1;
+    case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid: case SYS_setresuid: case SYS_setresgid: case SYS_setgroups:
+    case SYS_setfsuid: case SYS_setfsgid: case SYS_capset: *result = shim_credentials_call(number, arg[0], arg[1], arg[2]); return 1;
     case SYS_inotify_add_watch: *result = hook_inotify_add_watch(N(0), A(1), (uint32_t)arg[2]); return 1;
     default: return legacy(number, arg, result);
   }

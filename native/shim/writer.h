@@ -65,5 +65,6 @@ HIDDEN void shim_blind_child(int token, pid_t child);
 
 /* ops_proc.c: before a child made by hand, with these CLONE_* flags. */
 HIDDEN void shim_before_clone(unsigned long flags);
+HIDDEN long shim_credentials_call(long number, long a, long b, long c); /* ops_proc.c: set*id and capset as raw calls; as libc returns */
 
 #endif

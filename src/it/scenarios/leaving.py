@@ -158,24 +158,52 @@ os.rmdir("D")
 """)
 
 
-def vfork_child_of_another_user(bed):
-    """It shares its parent's memory, and must not be answered from what only the parent may know."""
-    bed.both("""mkdir -m 700 priv; echo x > priv/s; cat > v.c <<'END'
-#include <errno.h>
+
+def rights_given_away_by_any_call(bed):
+    """By libc and by raw system calls, in a vfork child (whose memory is its parent's), in a child, in the process itself; user, file system user, capabilities."""
+    bed.both("""mkdir -m 700 priv foreign; echo x > priv/s; echo x > foreign/s; echo x > zero; chmod 0 zero
+if [ $(id -u) = 0 ]; then chown -R 65534 foreign; fi
+cat > v.c <<'END'
+#define _GNU_SOURCE
+#include <linux/capability.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
-int main(void) {
+extern int capset(void *, const void *);
+static const char *const asked[] = {"priv/s", "foreign/s", "zero"};
+int main(int argc, char **argv) {
   struct stat st;
-  volatile int r = -2, a = -2;
-  for (int i = 0; i < 200000; i++) stat("priv/s", &st);
-  if (vfork() == 0) {
-    if (getuid() == 0 && setuid(65534)) _exit(1);
-    r = stat("priv/s", &st);
-    a = access("priv/s", R_OK);
+  struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct none[2] = {{0}};
+  volatile int got[6];
+  int how = atoi(argv[1]), where = argc > 2 ? atoi(argv[2]) : 0;
+  for (int i = 0; i < 30000; i++)
+    for (int k = 0; k < 3; k++) stat(asked[k], &st), access(asked[k], R_OK);
+  int pid = where == 0 ? vfork() : where == 1 ? fork() : 0;
+  if (pid == 0) {
+    switch (how) {
+      case 0: if (setuid(65534)) perror("setuid"); break;
+      case 1: syscall(SYS_setuid, 65534); break;
+      case 2: syscall(SYS_setresuid, 65534, 65534, 65534); break;
+      case 3: syscall(SYS_setreuid, 65534, 65534); break;
+      case 4: setfsuid(65534); break;
+      case 5: syscall(SYS_setfsuid, 65534); break;
+      case 6: capset(&head, none); break;
+      case 7: syscall(SYS_capset, &head, none); break;
+    }
+    for (int k = 0; k < 3; k++) got[2 * k] = stat(asked[k], &st), got[2 * k + 1] = access(asked[k], R_OK);
+    if (where) {
+      for (int k = 0; k < 6; k++) printf(" %d", got[k]);
+      fflush(stdout);
+    }
     _exit(0);
   }
-  printf("%d %d %d\\n", r, a, stat("priv/s", &st));
+  waitpid(pid, NULL, 0);
+  for (int k = 0; k < 6 && !where; k++) printf(" %d", got[k]);
 }
 END
-gcc -o v v.c && ./v; rm -r v v.c priv""")
+gcc -o v v.c && for how in 0 1 2 3 4 5 6 7; do for where in 0 1 2; do echo "$how $where:$(./v $how $where)"; done; done; chmod 600 zero; rm -r v v.c zero priv foreign""")
