@@ -304,6 +304,21 @@ static void taken(void) { /* somebody without the shim changes the target meanwh
   CHECK(say(fd, "mine") && mkdir("t6", 0777) == 0 && staged_close(fd) == 0);
   CHECK(entries(".vrift/salvage", "t6.") == 1);
 }
+/* A project from elsewhere may bring a link in the place of the salvage area: what we keep must not go where it leads. */
+static void planted_salvage(void) {
+  CHECK(rename(".vrift/salvage", ".vrift/salvage.was") == 0 && mkdir("elsewhere", 0777) == 0);
+  put_file("elsewhere/pl.old", "victim");
+  CHECK(symlink("../elsewhere", ".vrift/salvage") == 0);
+  put_file("pl", "old");
+  int fd = staged_open("pl", W, 0666);
+  CHECK(fd >= 0 && say(fd, "mine"));
+  shim_stage_promote_rel("pl", 2);
+  CHECK(is_file("pl", "mine") && is_file("elsewhere/pl.old", "victim") && is_file(".vrift/salvage/pl.old", "old") && staged_close(fd) == 0);
+  CHECK(rename(".vrift/salvage", ".vrift/salvage.own") == 0 && symlink("../elsewhere", ".vrift/salvage") == 0);
+  fd = staged_open("pl", W, 0666);
+  CHECK(fd >= 0 && say(fd, "mine") && unlink("pl") == 0 && staged_close(fd) == 0);
+  CHECK(entries("elsewhere", "pl.") == 1 && entries(".vrift/salvage", "pl.") == 1);
+}
 static void staging_removed(void) { /* git clean -fdx, unseen */
   put_file("c1", "old");
   int a = staged_open("c1", W, 0666), b = staged_open("c2", W, 0600);
@@ -525,7 +540,7 @@ int main(void) {
   make_board();
   struct { const char *name; void (*run)(void); } tests[] = {
       {"names", names}, {"new_file", new_file}, {"rewrite", rewrite}, {"same_bytes", same_bytes}, {"refused", refused}, {"promote", promote}, {"demote", demote},
-      {"taken", taken}, {"staging_removed", staging_removed}, {"moved_project", moved_project}, {"no_descriptors", no_descriptors},
+      {"taken", taken}, {"planted_salvage", planted_salvage}, {"staging_removed", staging_removed}, {"moved_project", moved_project}, {"no_descriptors", no_descriptors},
       {"commit_fails", commit_fails}, {"wild_stores", wild_stores}, {"closed_unseen", closed_unseen}, {"other_looks", other_looks}, {"demotion", other_looks_at_a_demotion}, {"replaces", other_looks_then_replaces},
       {"dying_writer", dying_writer},
       {"writer_killed", writer_killed},

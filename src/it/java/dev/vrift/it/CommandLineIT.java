@@ -161,6 +161,16 @@ class CommandLineIT {
     assertEquals("mine", Files.readString(project.resolve(".vrift")));
   }
 
+  /** A repository may bring a link of that name: what it leads to is not ours. */
+  @Test
+  void undoDoesNotFollowALinkOfOurName() throws Exception {
+    Path kept = Files.createDirectories(bed.base.resolve("elsewhere/staging"));
+    Files.writeString(kept.resolve("f"), "theirs");
+    Files.createSymbolicLink(project.resolve(".vrift"), kept.getParent());
+    bed.vrift(project, 0, "init", "--undo");
+    assertEquals("theirs", Files.readString(kept.resolve("f")));
+  }
+
   /** A directory that is removed by others keeps nothing for ever: doctor forgets it when asked, vriftd when nothing was written for it in 30 days. */
   @Test
   void aProjectWhoseDirectoryIsGoneIsForgotten() throws Exception {
