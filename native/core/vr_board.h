@@ -48,7 +48,7 @@ static inline void vr_facts_copy(void *to, const void *from, size_t bytes) {
 static inline int vr_facts_equal(const void *a, const void *b, size_t bytes) {
   typedef uint64_t __attribute__((may_alias)) word;
   uint64_t differ = 0;
-  for (size_t i = 0; i < bytes / 8; i++) differ |= ((const word *)a)[i] ^ ((const volatile word *)b)[i];
+  _Pragma("GCC unroll 16") for (size_t i = 0; i < bytes / 8; i++) differ |= ((const word *)a)[i] ^ ((const volatile word *)b)[i];
   return !differ;
 }
 

@@ -85,9 +85,9 @@ static inline int read_entry(const struct vr_vdir *v, uint32_t off, const char *
       same = out->path_hash == hash && out->path_len == len && !memcmp(p + sizeof *out, rel, len);
       if (target && same) memcpy(target, p + sizeof *out + len, out->target_len < target_cap ? out->target_len : target_cap);
     }
-    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* also so that the compiler does not take the second look for the first */
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
     /* The sum is of what lies there, the answer of the copy: what was damaged when it was copied and whole again when it was summed is neither. */
-    if (good && memcmp((const uint8_t *)out + 8, p + 8, sizeof *out - 8)) continue;
+    if (good && !vr_facts_equal((const uint8_t *)out + 8, p + 8, sizeof *out - 8)) continue;
     if (__atomic_load_n(&e->seq, __ATOMIC_RELAXED) != seq) continue;
     return good ? same : -2;
   }
