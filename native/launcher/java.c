@@ -7,7 +7,6 @@
 #include <unistd.h>
 #include "launcher.h"
 
-#define EXIT_FAILED 1
 #define EXIT_OURS 125
 extern char **environ;
 
@@ -23,13 +22,25 @@ static int starts(int argc, char **argv) {
          !has(argc, argv, "-h");
 }
 
-/* `restart PROJECT` is restart in that directory. 0, or -1: it is none (said). */
-static int enter_project(int argc, char **argv) {
+/* The options of `init` and `restart` are all known: what Java will refuse must not have done half of it before. */
+static int understood(int argc, char **argv) {
+  for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+    if (argv[i][0] == '-' && argv[i][1] && strcmp(argv[i], "--json")) return 0;
+  return 1;
+}
+
+/* `restart PROJECT` is restart in that directory. 0, or -1: it is none (why is in root_problem). */
+static int enter_project(struct places *p, int argc, char **argv) {
+  int plain = 0;
   if (strcmp(argv[0], "restart")) return 0;
   for (int i = 1; i < argc; i++) {
-    if (argv[i][0] == '-') continue;
+    if (!plain && argv[i][0] == '-' && argv[i][1]) {
+      plain = !strcmp(argv[i], "--");
+      continue;
+    }
     if (chdir(argv[i]) == 0) return 0;
-    say("%s: %s. restart takes the directory of a project, as `vrift status` shows it", argv[i], strerror(errno));
+    snprintf(p->root_problem, sizeof p->root_problem, "%s: %s. restart takes the directory of a project, as `vrift status` shows it", argv[i],
+             strerror(errno));
     return -1;
   }
   return 0;
@@ -47,7 +58,7 @@ static void start_for(struct places *p) {
 
 int run_java(struct places *p, int argc, char **argv) {
   static char store[JVM_STORE][TEXT_MAX + 64], where[6][2 * TEXT_MAX];
-  int starting = starts(argc, argv);
+  int starting = starts(argc, argv) && understood(argc, argv);
   const char *low = limit_too_low(LIMITED_REPORT), *h = home_dir();
   if (low) {
     say("%s. Raise the limit, or type it in another shell", low);
@@ -62,9 +73,8 @@ int run_java(struct places *p, int argc, char **argv) {
     say("the installation is not whole: %s: %s. Build or install vrift again; commands run natively meanwhile", name, strerror(errno));
     return EXIT_OURS;
   }
-  if (enter_project(argc, argv)) return EXIT_FAILED;
   find_run(p, starting);
-  find_root(p, starting && !strcmp(argv[0], "init"));
+  if (enter_project(p, argc, argv) == 0) find_root(p, starting && !strcmp(argv[0], "init"));
   find_log_dir(p);
   if (starting) start_for(p);
   const char **args = calloc((size_t)argc + JVM_ARGS + 16, sizeof *args);

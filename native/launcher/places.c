@@ -125,12 +125,12 @@ static int ancestor_with(char *dir, const char *name, int only_dir) {
   }
 }
 
-/* No project may be `/` or the home directory. */
-static int too_big(const char *root) {
+/* No project may be `/` or the home directory: what it is, or NULL. */
+static const char *too_big(const char *root) {
   const char *h = home_dir();
   char real[PATH_MAX];
-  if (!strcmp(root, "/")) return 1;
-  return h && realpath(h, real) && !strcmp(real, root);
+  if (!strcmp(root, "/")) return "the root of the file system";
+  return h && realpath(h, real) && !strcmp(real, root) ? "your home directory (HOME)" : NULL;
 }
 
 static void write_once(const char *dir, const char *name, const char *text) {
@@ -154,10 +154,8 @@ static void make_private(struct places *p) {
     return;
   }
   if (st.st_uid != geteuid()) return;
+  /* The one name that git, and the tools that pack a source tree (dpkg-source), pass over: no other file of ours is left here. */
   write_once(dir, ".gitignore", "*\n");
-  write_once(dir, "CACHEDIR.TAG",
-             "Signature: 8a477f597d28d172789f06886806bc55\n"
-             "# Made by vrift; `vrift init --undo` removes it.\n");
 }
 
 void find_root(struct places *p, int create) {
@@ -174,9 +172,10 @@ void find_root(struct places *p, int create) {
     if (!ancestor_with(dir, ".git", 0) || too_big(dir)) strcpy(dir, p->cwd);
   }
   strcpy(p->root, dir);
-  if (too_big(p->root)) {
+  const char *big = too_big(p->root);
+  if (big) {
     snprintf(p->root_problem, sizeof p->root_problem,
-             "%s is too big to be a project; change to the project's directory (or type `git init` there)", p->root);
+             "%s is %s, which is too big to be a project; change to the project's directory (or type `git init` there)", p->root, big);
     return;
   }
   if (!utf8(p->root)) {

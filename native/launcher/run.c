@@ -21,7 +21,8 @@
 #define LOOK_MS 500    /* whether it has is looked at once, then */
 
 /* Signals passed on. Those of the terminal reach the command by themselves and are passed on only when sent by a process. */
-static const int passed[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGWINCH};
+static const int passed[] = {SIGHUP,  SIGINT, SIGQUIT, SIGTERM,  SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
+                             SIGIO,   SIGPWR, SIGWINCH, SIGABRT, SIGTRAP, SIGSYS,  SIGXCPU, SIGSTKFLT, SIGURG};
 #define PASSED (sizeof passed / sizeof *passed)
 
 struct run {
@@ -34,7 +35,7 @@ struct run {
   int looked, loaded; /* 1: the process was looked at; it had the library, whether or not it had a question for it */
   sigset_t old_mask;
   struct sigaction old_chld, old_pipe;
-  pid_t child;
+  pid_t self, child;
   int64_t started;
 };
 
@@ -139,6 +140,9 @@ static void restore_signals(struct run *r) {
 /* In the new process, whose memory is still ours: only what the kernel keeps for each process by itself may be changed. */
 static __attribute__((noinline, noreturn)) void become_command(struct run *r, char *sync, size_t room, volatile int *error) {
   if (sync) snprintf(sync, room, "VRIFT_SYNC=%d:%s", (int)getpid(), r->session.drain);
+  /* Natively, who kills this process kills the command: what cannot be passed on (SIGKILL) ends it as well. Nothing the command starts inherits this. */
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != r->self) _exit(128 + SIGKILL);
   restore_signals(r);
   execvp(r->argv[0], r->argv);
   *error = errno;
@@ -151,6 +155,7 @@ static int start(struct run *r, int *error) {
   volatile int failed = 0;
   *error = 0;
   r->started = now_ms();
+  r->self = getpid();
   int with = r->session.drain[0] && putenv(sync) == 0;
   VR_FAULT(command_forking);
   pid_t child = vfork();

@@ -107,8 +107,8 @@ int stage_area_ready(const char *name) {
   int ok = take_pooled(name, own);
   if (!ok) {
     int e = vr_mkdirat(AT_FDCWD, own, 0700);
-    ok = e == -EEXIST;
-    if (e == 0 || e == -ENOENT) { /* a new one may have inherited something, or its parents are not there */
+    ok = 0;
+    if (e == 0 || e == -ENOENT || e == -EEXIST) { /* a new one may have inherited something, or its parents are not there; one that is there may be a planted link */
       int root = stage_open_root();
       ok = root >= 0 && make_directories(root, name);
       if (root >= 0) vr_close(root);

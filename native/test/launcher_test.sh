@@ -69,6 +69,14 @@ kill -USR1 $p; wait $p; is "USR1 is passed on" $? 8
 "$v" run -- bash -c 'trap "exit 6" RTMIN+3; echo up >"$0"; while :; do sleep 0.05; done' "$work/up2" & p=$!; started+=($p)
 for _ in $(seq 250); do [ -s "$work/up2" ] && break; sleep 0.02; done
 kill -RTMIN+3 $p; wait $p; is "RTMIN+3 is passed on" $? 6
+for sig in KILL ABRT XCPU SEGV; do # the command never stays behind alone
+  "$v" run -- sh -c 'echo $$ >"$0"; exec sleep 600' "$work/alone" 2>/dev/null & p=$!
+  until [ -s "$work/alone" ]; do sleep 0.05; done
+  kill -$sig $p; wait $p 2>/dev/null
+  for _ in $(seq 100); do kill -0 "$(cat "$work/alone")" 2>/dev/null || break; sleep 0.05; done
+  kill -9 "$(cat "$work/alone")" 2>/dev/null && fail "$sig left the command running"
+  rm -f "$work/alone"
+done
 is "ignored signals stay ignored" "$(trap '' HUP; "$v" run -- sh -c 'kill -HUP $$; echo alive')" alive
 command -v perl >/dev/null && is "ignored CHLD" "$(perl -e '$SIG{CHLD}="IGNORE"; exec @ARGV' "$v" run -- sh -c 'exit 5' 2>/dev/null; echo $?)" 5
 is "signal masks" "$("$v" run -- grep -E '^Sig(Blk|Ign)' /proc/self/status)" "$(bash -c 'exec grep -E "^Sig(Blk|Ign)" /proc/self/status')"
@@ -131,7 +139,7 @@ END
 "$v" run true
 is "mode of .vrift" "$(stat -c %a .vrift)" 700
 is ".gitignore" "$(cat .vrift/.gitignore)" '*'
-has "CACHEDIR.TAG" "$(cat .vrift/CACHEDIR.TAG)" 8a477f597d28d172789f06886806bc55
+is "nothing else in .vrift" "$(ls -A .vrift)" .gitignore
 has "root from below" "$(cd sub && "$v" run -- env)" "VRIFT_ROOT=$work/p"$'\n'
 mkdir -p "$work/g/.git" "$work/g/a/b"
 has "git's top level" "$(cd "$work/g/a/b" && "$v" run -- env)" "VRIFT_ROOT=$work/g"$'\n'
@@ -142,6 +150,8 @@ if [ "$(id -u)" = 0 ]; then
   has "another's .git in a shared directory" "$(cd "$work/w/x/mine" && "$v" run -- env)" "VRIFT_ROOT=$work/w/x/mine"$'\n'
 fi
 out=$(cd / && "$v" run -- env 2>&1); has "/ is refused" "$out" "too big"
+out=$(HOME=$work/p "$v" run -- env 2>&1); has "the home directory is refused" "$out" "is your home directory (HOME)"
+out=$(mkdir "$work/strange" && cd "$work/strange" && "$v" init --bogus; ls -A); is "what is not understood makes nothing" "$out" ""
 case $out in *VRIFT_ROOT=*) fail "/ became a project" ;; esac
 out=$(cd "$HOME" && "$v" run -- sh -c 'exit 3' 2>&1); is "home: native" $? 3; has "home is refused" "$out" "too big"
 [ ! -e "$HOME/.vrift" ] || fail "home got a .vrift"

@@ -177,3 +177,24 @@ def exec_that_loses_capabilities(bed):
             f.write("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do test -r secret && echo yes || echo no; done\n")
     out = bed.both("sh ask | sort -u; C=-dac_override,-dac_read_search; setpriv --bounding-set=$C --inh-caps=$C sh ask | sort -u", prepare=prepare)
     assert out.split() == ["yes", "no"], out
+
+
+def planted_staging_directory(bed):
+    """A project from elsewhere may hold links where our directories go: what is written stays in the project."""
+    outside = bed.base + "/outside"
+    os.mkdir(outside)
+    bed.both("""python3 -c '
+import os
+run = os.environ.get("VRIFT_PROJECT_RUN")
+if run:
+    area = ".vrift/staging/project_" + os.path.basename(run)
+    os.makedirs(area, 0o700, exist_ok=True)
+    os.chmod(".vrift/staging", 0o700)
+    os.symlink("%s", area + "/pid_%%d" %% os.getpid())
+f = open("out.txt", "w")
+f.write("x" * 100)
+f.flush()
+print(os.listdir("%s"))
+f.close()
+print(os.stat("out.txt").st_size)
+'""" % (outside, outside))

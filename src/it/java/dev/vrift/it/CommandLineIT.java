@@ -141,6 +141,14 @@ class CommandLineIT {
     assertTrue(bed.run(project, 0, copy.resolve("bin/vrift").toString(), "run", "--", "sh", "-c", "echo $LD_PRELOAD").contains("libvrift_shim.so"));
   }
 
+  /** What a script passes on when its variable is not set. */
+  @Test
+  void anEmptyValueIsNotNoLimit() throws Exception {
+    for (String[] words : new String[][] {{"gc", "--run", "--older-than="}, {"gc", "--max-size="}, {"config", "show", "--set="}, {"salvage", "restore", "x.old", "--to", ""}}) {
+      assertTrue(bed.vrift(project, 2, words).contains("has an empty value"), String.join(" ", words));
+    }
+  }
+
   @Test
   void restartTakesAProject() throws Exception {
     bed.vrift(project, 0, "init");
@@ -148,6 +156,8 @@ class CommandLineIT {
     assertTrue(bed.vrift(bed.base, 0, "restart", project + "/d/e/..").contains("restarted the daemon of " + project));
     assertTrue(Bed.number(bed.status(project), "pid") != first);
     assertTrue(bed.vrift(project, 1, "restart", "nosuch").contains("nosuch: No such file or directory"));
+    assertTrue(bed.vrift(project, 1, "restart", "--json", "nosuch").contains("\"error\":{\"message\":\"nosuch: No such file"));
+    assertTrue(bed.vrift(project, 1, "restart", "--", "-x").contains("-x: No such file or directory"));
     bed.vrift(project, 2, "restart", "d", "link");
   }
 

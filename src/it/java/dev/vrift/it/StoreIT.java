@@ -164,7 +164,7 @@ class StoreIT {
       long before = p.toFile().getFreeSpace();
       String report = bed.vrift(p, 0, "cas", "ingest", "--all", "--json");
       assertTrue(report.contains("\"stopped\":\"less than 1024 MiB"), report); // a small disk: nothing is kept on it
-      Files.writeString(p.resolve(".vrift.toml"), "[cas]\nmin_free_bytes = 0\n");
+      bed.env.put("VRIFT_CAS_MIN_FREE_BYTES", "0");
       bed.vrift(p, 0, "restart");
       report = bed.vrift(p, 0, "cas", "ingest", "--all", "--json");
       assertTrue(Bed.number(report, "stored_bytes") >= big.length, report);

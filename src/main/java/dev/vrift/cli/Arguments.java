@@ -29,13 +29,16 @@ final class Arguments {
         out.rest.add(w);
       } else if (w.equals("--")) {
         plain = true;
-      } else if (all.contains(w)) {
+      } else if (equals < 0 && all.contains(w)) {
         out.flags.add(w);
       } else if (all.contains(option)) {
         if (equals < 0 && ++i >= words.size()) {
           throw Failure.usage(w + " needs a value", command);
         }
         String value = equals < 0 ? words.get(i) : w.substring(equals + 1);
+        if (value.isEmpty()) { /* an unset variable of a script must not mean "no limit" */
+          throw Failure.usage((equals < 0 ? w : w.substring(0, equals)) + " has an empty value", command);
+        }
         out.values.put(option, value);
         out.repeated.computeIfAbsent(option, k -> new ArrayList<>()).add(value);
       } else {

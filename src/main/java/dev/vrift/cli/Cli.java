@@ -36,13 +36,13 @@ public final class Cli {
       }
       return run(command, words, Place.find());
     } catch (Failure e) {
-      return failed(e.getMessage(), e.code(), words);
+      return failed(e.getMessage(), e.code(), Arrays.asList(args));
     } catch (InterruptedException e) {
       return 130;
     } catch (LinkageError e) {
-      return failed("the installation is damaged (" + e.getMessage() + "). Build or install vrift again; commands run natively meanwhile", Failure.OURS, words);
+      return failed("the installation is damaged (" + e.getMessage() + "). Build or install vrift again; commands run natively meanwhile", Failure.OURS, Arrays.asList(args));
     } catch (RuntimeException e) {
-      return failed(command + " failed: " + e + ". This is a mistake in vrift; `vrift doctor` may know more", Failure.OURS, words);
+      return failed(command + " failed: " + e + ". This is a mistake in vrift; `vrift doctor` may know more", Failure.OURS, Arrays.asList(args));
     }
   }
 
@@ -50,7 +50,7 @@ public final class Cli {
   private static int failed(String message, int code, List<String> words) {
     System.err.println("vrift: " + message);
     int end = words.indexOf("--");
-    if ((end < 0 ? words : words.subList(0, end)).contains("--json")) {
+    if ((end < 0 ? words : words.subList(0, end)).stream().anyMatch(w -> w.equals("--json") || w.startsWith("--json="))) {
       Json out = new Json().object().field("schema_version", 1).key("error").object().field("message", message).field("code", code);
       System.out.println(out.end().end());
     }

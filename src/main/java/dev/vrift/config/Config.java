@@ -1,15 +1,18 @@
 package dev.vrift.config;
 
+import dev.vrift.platform.Processes;
 import dev.vrift.platform.Spelling;
 import dev.vrift.platform.Trouble;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 
 /**
  * The settings in force and where each comes from. Later sources win: default, system file, user file, project file, environment, command line.
@@ -21,6 +24,9 @@ public final class Config {
 
   /** A value and its source in words. */
   public record Value(long value, String origin) {}
+
+  private static final int WRITABLE_BY_OTHERS = 002;
+  private static final Pattern NUMBER = Pattern.compile("[+-]?[0-9]+(_[0-9]+)*");
 
   private final Map<Setting, Value> values = new EnumMap<>(Setting.class);
   private final List<String> problems = new ArrayList<>();
@@ -40,7 +46,7 @@ public final class Config {
     c.file(system);
     c.file(userDir.resolve("config.toml"));
     if (root != null) {
-      c.file(root.resolve(PROJECT_FILE));
+      c.projectFile(root);
     }
     for (Setting s : Setting.values()) {
       String v = environment.get(s.variable());
@@ -60,7 +66,31 @@ public final class Config {
     return c;
   }
 
+  /** It may have come with somebody else's work: whoever may not change the project itself says nothing about it. */
+  private void projectFile(Path root) {
+    Path file = root.resolve(PROJECT_FILE);
+    try {
+      Map<String, Object> st = Files.readAttributes(file, "unix:uid,mode", LinkOption.NOFOLLOW_LINKS);
+      int uid = (int) st.get("uid");
+      boolean trusted = uid == 0 || uid == Processes.uid() || uid == (int) Files.getAttribute(root, "unix:uid");
+      if (!trusted || ((int) st.get("mode") & WRITABLE_BY_OTHERS) != 0 && Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
+        problems.add(file + (trusted ? ": everybody may write it" : ": belongs to another user") + "; the file is ignored");
+        return;
+      }
+    } catch (NoSuchFileException none) {
+      return;
+    } catch (IOException e) {
+      problems.add(Trouble.of(e) + "; the file is ignored");
+      return;
+    }
+    file(file, true);
+  }
+
   private void file(Path file) {
+    file(file, false);
+  }
+
+  private void file(Path file, boolean ofProject) {
     if (!Files.isRegularFile(file)) {
       if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
         problems.add(file + ": is no file that can be read; ignored");
@@ -68,16 +98,18 @@ public final class Config {
       return;
     }
     try {
-      TomlFile.read(file).forEach((key, value) -> fromFile(file, key, value));
+      TomlFile.read(file).forEach((key, value) -> fromFile(file, key, value, ofProject));
     } catch (IOException e) {
       problems.add((e instanceof java.nio.file.FileSystemException ? "" : file + ": ") + Trouble.of(e) + "; the file is ignored");
     }
   }
 
-  private void fromFile(Path file, String key, String value) {
+  private void fromFile(Path file, String key, String value, boolean ofProject) {
     Setting s = Setting.of(key);
     if (s == null) {
       problems.add(file + ": there is no setting " + key + Spelling.hint(key, Setting.keys()) + "; ignored");
+    } else if (ofProject && !s.ofProject()) {
+      problems.add(file + ": " + key + " holds for all your projects and cannot be set by one; put it into your own config.toml. Ignored");
     } else {
       set(s, value, file.toString());
     }
@@ -85,8 +117,12 @@ public final class Config {
 
   private void set(Setting s, String text, String origin) {
     long v;
+    boolean truth = s.least() == 0 && s.most() <= 2 && (text.equals("true") || text.equals("false"));
     try {
-      v = text.equals("true") ? 1 : text.equals("false") ? 0 : Long.parseLong(text.replace("_", ""));
+      if (!truth && !NUMBER.matcher(text).matches()) {
+        throw new NumberFormatException(text);
+      }
+      v = truth ? (text.equals("true") ? 1 : 0) : Long.parseLong(text.replace("_", ""));
     } catch (NumberFormatException e) {
       problems.add(origin + ": " + s.key() + " is '" + text + "', not a whole number; ignored");
       return;

@@ -55,6 +55,14 @@ public enum Setting {
     return standard;
   }
 
+  /**
+   * Whether a project's own file may set it. What holds for all the user's projects (the store, the user's quotas, the coordinator) it may not:
+   * a project may be somebody else's work.
+   */
+  public boolean ofProject() {
+    return this == CAS_INGEST || this == CAS_MAX_FILE_BYTES || !key.startsWith("cas.") && !key.startsWith("quota.user_") && !key.startsWith("vriftd.");
+  }
+
   /** Smallest and largest value allowed. */
   public long least() {
     return least;

@@ -29,7 +29,7 @@ final class TomlFile {
     Map<String, String> out = new LinkedHashMap<>();
     for (String key : result.dottedKeySet()) {
       Object value = result.get(key);
-      out.put(key, value instanceof TomlArray ? "a list" : value instanceof TomlTable ? "a table" : String.valueOf(value));
+      out.put(key, value instanceof TomlArray ? "a list" : value instanceof TomlTable ? "a table" : value instanceof String text ? '"' + text + '"' : String.valueOf(value));
     }
     return out;
   }

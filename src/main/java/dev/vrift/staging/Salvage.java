@@ -1,5 +1,8 @@
 package dev.vrift.staging;
 
+import dev.vrift.platform.FileCalls;
+import dev.vrift.platform.FileStat;
+import dev.vrift.platform.Sockets;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
@@ -127,7 +130,34 @@ public final class Salvage {
       throw new IOException(
           "the path of " + name + " was too long to be kept (it ends in " + parsed.path() + "); name the place: vrift salvage restore NAME --to FILE");
     }
-    return to == null ? SalvageRestore.beneath(root, from, parsed, replace) : SalvageRestore.to(from, to, replace);
+    int fd = openSalvaged(name);
+    try {
+      Path content = Path.of("/proc/self/fd/" + fd);
+      return to == null ? SalvageRestore.beneath(root, from, content, parsed, replace) : SalvageRestore.to(content, to, replace);
+    } finally {
+      FileCalls.close(fd);
+    }
+  }
+
+  /** The file itself, whatever somebody put in its place or in that of the area: a link is not followed, a fifo not waited for. */
+  private int openSalvaged(String name) throws IOException {
+    int[] error = new int[1];
+    int top = FileCalls.open(FileCalls.bytes(root.toString()), FileCalls.DIRECTORY, 0);
+    int fd = top < 0 ? top : FileCalls.openBeneath(top, FileCalls.bytes(".vrift/salvage/" + name), false);
+    if (top >= 0) {
+      FileCalls.close(top);
+    }
+    if (fd == FileCalls.ENOENT) {
+      throw new NoSuchFileException(name, null, "no such salvaged file; vrift salvage list shows them");
+    }
+    FileStat st = fd < 0 ? null : FileCalls.stat(fd, null, error);
+    if (st == null || !st.isRegular()) {
+      if (fd >= 0) {
+        FileCalls.close(fd);
+      }
+      throw new IOException(name + (fd < 0 ? ": " + Sockets.message(fd) : " is no regular file") + "; it is not vrift's, and is not restored");
+    }
+    return fd;
   }
 
   private Path checked(String name) throws IOException {

@@ -71,6 +71,9 @@ record SalvageName(String path, byte[] bytes, boolean whole, boolean old, int pi
         if (high < 0 || low < 0) {
           return null;
         }
+        if (high + low == 0) { /* no path has a NUL */
+          return null;
+        }
         out[n++] = (byte) (high << 4 | low);
         i += 2;
       } else if (c < 0x80) {

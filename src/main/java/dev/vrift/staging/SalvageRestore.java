@@ -19,8 +19,8 @@ final class SalvageRestore {
 
   private SalvageRestore() {}
 
-  /** To its own path. */
-  static Path beneath(Path root, Path from, SalvageName name, boolean replace) throws IOException {
+  /** To its own path. {@code from} is for messages, {@code content} is what is read. */
+  static Path beneath(Path root, Path from, Path content, SalvageName name, boolean replace) throws IOException {
     byte[] path = name.bytes();
     int slash = lastSlash(path);
     byte[] base = Arrays.copyOfRange(path, slash + 1, path.length);
@@ -47,7 +47,7 @@ final class SalvageRestore {
         throw new IOException(
             "the directory of " + name.path() + " cannot be entered (" + Sockets.message(fd) + "); name the place: vrift salvage restore NAME --to FILE");
       }
-      place(from, fd, base, root.resolve(name.path()), replace);
+      place(content, fd, base, root.resolve(name.path()), replace);
       return root.resolve(name.path());
     } finally {
       if (fd >= 0) {

@@ -4,10 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.vrift.platform.Processes;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -76,6 +78,45 @@ class ConfigTest {
     Files.writeString(temp.resolve("root/.vrift.toml"), "a = [" + "1,".repeat(500_000) + "]\n");
     String said = String.join("\n", load(Map.of()).problems());
     assertTrue(said.contains("longer than 32 KiB"), said);
+  }
+
+  /** A repository from elsewhere has no say about the store, the user's quotas or the coordinator. */
+  @Test
+  void aProjectSetsOnlyWhatIsItsOwn() throws IOException {
+    write("root/.vrift.toml", "cas.max_bytes = 0\nquota.user_vdir_bytes = 1048576\nvriftd.idle_minutes = 1\ncas.ingest = false\nvdir_d.idle_minutes = 7\n");
+    write("user/config.toml", "cas.max_bytes = 5000\n");
+    Config c = load(Map.of());
+    assertEquals(5000, c.get(Setting.CAS_MAX_BYTES));
+    assertEquals(0, c.get(Setting.CAS_INGEST));
+    assertEquals(7, c.get(Setting.VDIR_IDLE_MINUTES));
+    assertEquals(3, c.problems().size(), c.problems().toString());
+    assertTrue(c.problems().getFirst().contains("holds for all your projects"), c.problems().toString());
+  }
+
+  @Test
+  void aProjectsFileThatOthersMayWriteIsIgnored() throws IOException {
+    write("root/.vrift.toml", "quota.max_files = 4000\n");
+    Path file = temp.resolve("root/.vrift.toml");
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-rw-rw-"));
+    assertEquals("default", load(Map.of()).origin(Setting.QUOTA_MAX_FILES));
+    assertTrue(load(Map.of()).problems().getFirst().contains("everybody may write it"), load(Map.of()).problems().toString());
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-rw-r--"));
+    assertEquals(4000, load(Map.of()).get(Setting.QUOTA_MAX_FILES));
+    if (Processes.uid() == 0) { // only root can give a file to somebody else
+      Files.setAttribute(file, "unix:uid", 12345);
+      assertTrue(load(Map.of()).problems().getFirst().contains("another user"), load(Map.of()).problems().toString());
+      Files.setAttribute(temp.resolve("root"), "unix:uid", 12345); // the project is theirs, and we chose to work in it
+      assertEquals(4000, load(Map.of()).get(Setting.QUOTA_MAX_FILES));
+    }
+  }
+
+  @Test
+  void onlyNumbersAreNumbers() throws IOException {
+    write("user/config.toml", "quota.max_files = \"5000\"\nvdir_d.max_threads = true\ncas.ingest = false\n");
+    Config c = load(Map.of("VRIFT_VDIR_D_IDLE_MINUTES", "\u0663\u0663"));
+    assertEquals(List.of("default", "default", "default"), List.of(c.origin(Setting.QUOTA_MAX_FILES), c.origin(Setting.VDIR_MAX_THREADS), c.origin(Setting.VDIR_IDLE_MINUTES)));
+    assertEquals(0, c.get(Setting.CAS_INGEST));
+    assertEquals(3, c.problems().size(), c.problems().toString());
   }
 
   @Test

@@ -10,6 +10,7 @@ import dev.vrift.platform.FileCalls;
 import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
@@ -49,7 +50,7 @@ final class SalvageTest {
 
   @Test
   void strangeNamesAreNobodys() {
-    for (String name : List.of("x", ".old", ".new", "x.new", "x._.new", "x.1_.new", "x._1.new", "x.1_a.new", "x%2.old", "x%zz.old", "%%12.old", "x.1_99999999999.new", "ä.old")) {
+    for (String name : List.of("x", ".old", ".new", "x.new", "x._.new", "x.1_.new", "x._1.new", "x.1_a.new", "x%2.old", "x%zz.old", "x%00y.old", "%%12.old", "x.1_99999999999.new", "ä.old")) {
       assertNull(SalvageName.parse(name), name);
     }
   }
@@ -85,6 +86,22 @@ final class SalvageTest {
     assertEquals(root.resolve("named"), salvage.restore("%%0123456789abcdefend.old", root.resolve("named"), true));
     assertEquals(3, salvage.dropAll());
     assertTrue(salvage.list().isEmpty());
+  }
+
+  /** What stands in a salvaged file's place and is no regular file: not waited for, not followed, not copied. */
+  @Test
+  void onlyRegularFilesAreRestored() throws Exception {
+    Salvage salvage = new Salvage(root);
+    assertEquals(0, new ProcessBuilder("mkfifo", area.resolve("pipe.old").toString()).start().waitFor());
+    Files.createDirectory(area.resolve("dir.old"));
+    Files.createSymbolicLink(area.resolve("link.old"), Path.of("/etc/hostname"));
+    for (String name : List.of("pipe", "dir", "link")) {
+      assertThrows(IOException.class, () -> salvage.restore(name + ".old", null, true), name);
+      assertThrows(IOException.class, () -> salvage.restore(name + ".old", root.resolve("to"), true), name);
+      assertFalse(Files.exists(root.resolve(name), LinkOption.NOFOLLOW_LINKS), name);
+    }
+    assertFalse(Files.exists(root.resolve("to"), LinkOption.NOFOLLOW_LINKS));
+    assertThrows(NoSuchFileException.class, () -> salvage.restore("none.old", null, true));
   }
 
   private static byte[] in(Path dir, byte[] name) {
