@@ -64,7 +64,7 @@ void vr_stage_leave(struct vr_stage_place *p);
  * promotion that cannot rename is -errno, and the owner demotes. old_mtime: the target's
  * mtime at open as ns, 0 if unknown. Returns vr_stage_result or -errno (nothing lost: the bytes are in staging or salvage). */
 int vr_stage_put(struct vr_stage_place *p, const struct vr_staged *record, int fd, enum vr_stage_how how, int64_t old_mtime);
-/* Copies all bytes of one descriptor over the other from offset 0. 0 or -errno. */
+/* Copies all bytes of one descriptor over the other from offset 0; holes are passed over. Moves the offset of `from`. 0 or -errno. */
 int vr_stage_copy(int from, int to);
 /* Owner, extended attributes and mode of one open file, which were changed by its descriptor, to the other. 0 or -errno. */
 int vr_stage_carry(int from, int to);

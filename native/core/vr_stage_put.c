@@ -4,6 +4,7 @@
  * natively; where that cannot be known, keep both contents (one of them in salvage). */
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include "vr_fault.h"
 #include "vr_stage.h"
 
@@ -41,10 +42,11 @@ static void name_both(const struct vr_stage_place *p, const struct vr_staged *r,
   in->ino[1] = r->old_ino;
 }
 
-int vr_stage_copy(int from, int to) {
-  int64_t at_in = 0, at_out = 0;
-  for (;;) {
-    long n = vr_sys6(SYS_copy_file_range, from, (long)&at_in, to, (long)&at_out, COPY_MAX, 0);
+/* The bytes of [at, end), or up to the end of the source. 0 or -errno. */
+static int copy_range(int from, int to, int64_t at, int64_t end) {
+  int64_t at_in = at, at_out = at;
+  while (at_in < end) {
+    long n = vr_sys6(SYS_copy_file_range, from, (long)&at_in, to, (long)&at_out, end - at_in < COPY_MAX ? end - at_in : COPY_MAX, 0);
     if (n == 0) {
       struct statx st; /* some filesystems answer 0 for what they cannot copy */
       if (vr_fstatx(from, &st) || (int64_t)st.stx_size <= at_in) return 0;
@@ -54,11 +56,12 @@ int vr_stage_copy(int from, int to) {
     if (n == -ENOSPC || n == -EDQUOT || n == -EIO || n == -EFBIG) return (int)n;
     if (n < 0) break;
   }
+  if (at_in >= end) return 0;
   long scratch = vr_sys6(SYS_mmap, 0, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (scratch < 0 && scratch > -4096) return (int)scratch;
   long result = 0;
-  for (int64_t at = at_in;;) {
-    long n = vr_pread(from, (void *)scratch, CHUNK, at);
+  for (at = at_in; at < end;) {
+    long n = vr_pread(from, (void *)scratch, end - at < CHUNK ? (size_t)(end - at) : CHUNK, at);
     if (n == -EINTR) continue;
     if (n <= 0) {
       result = n;
@@ -78,6 +81,29 @@ int vr_stage_copy(int from, int to) {
 out:
   vr_sys6(SYS_munmap, scratch, CHUNK, 0, 0, 0, 0);
   return (int)result;
+}
+
+#define WHOLE 0x7fffffffffffffffll
+
+int vr_stage_copy(int from, int to) {
+  struct statx a, b;
+  int e = vr_fstatx(from, &a);
+  if (e) return e;
+  /* Where the program wrote nothing, nothing is written: holes stay holes, and what somebody else wrote there stays as natively. */
+  int64_t size = (int64_t)a.stx_size;
+  if (a.stx_blocks * 512 >= a.stx_size) return copy_range(from, to, 0, WHOLE);
+  for (int64_t at = 0; at < size;) {
+    int64_t data = vr_sys6(SYS_lseek, from, at, SEEK_DATA, 0, 0, 0);
+    if (data == -ENXIO) break;
+    if (data < 0) return copy_range(from, to, at, WHOLE);
+    int64_t hole = vr_sys6(SYS_lseek, from, data, SEEK_HOLE, 0, 0, 0);
+    if (hole <= data) return copy_range(from, to, data, WHOLE);
+    if ((e = copy_range(from, to, data, hole)) != 0) return e;
+    at = hole;
+  }
+  /* Written since: the copy then goes on behind what it has. */
+  if ((e = vr_fstatx(to, &b)) != 0) return e;
+  return (int64_t)b.stx_size < size ? (int)vr_sys6(SYS_ftruncate, to, size, 0, 0, 0, 0) : 0;
 }
 
 #define NAMES_MAX 1024u  /* bytes of names of extended attributes, and of one's value, that are carried */

@@ -31,6 +31,7 @@ uint64_t shim_now(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+void shim_off(void) { __atomic_store_n(&shim.ready, -1, __ATOMIC_SEQ_CST); }
 void shim_reads_off(uint32_t reason) { __atomic_store_n(&shim.reads_off, reason, __ATOMIC_RELAXED); }
 
 static int hex_ok(const char *p) {

@@ -35,20 +35,30 @@ DIR *hook_opendir(const char *path) {
 }
 ALIASES_opendir
 
+static void promote_in_fd(int fd) {
+  if (!shim_active() || !shim_stage_any()) return;
+  int saved = errno;
+  char rel[SHIM_PATH_MAX];
+  struct stat st;
+  int n = shim_fd_dir_path(fd, rel);
+  if (n >= 0) shim_stage_promote_children(rel, n);
+  if (raw_fstat(fd, &st) == 0) shim_stage_promote_in(st.st_dev, st.st_ino);
+  errno = saved;
+}
 DIR *hook_fdopendir(int fd) {
   REAL_OR(fdopendir, NULL);
-  if (shim_active() && shim_stage_any()) {
-    int saved = errno;
-    char rel[SHIM_PATH_MAX];
-    struct stat st;
-    int n = shim_fd_dir_path(fd, rel);
-    if (n >= 0) shim_stage_promote_children(rel, n);
-    if (raw_fstat(fd, &st) == 0) shim_stage_promote_in(st.st_dev, st.st_ino);
-    errno = saved;
-  }
+  promote_in_fd(fd);
   return real.fdopendir(fd);
 }
 ALIASES_fdopendir
+
+/* From here on the stream shows the directory as it is now. */
+void hook_rewinddir(DIR *dir) {
+  if (!HAVE(rewinddir)) return;
+  promote_in_fd(dirfd(dir));
+  real.rewinddir(dir);
+}
+ALIASES_rewinddir
 
 int hook_closedir(DIR *dir) {
   REAL_OR(closedir, -1);

@@ -155,12 +155,50 @@ static struct {
   int fd;
 } spawn_dups[SPAWN_DUPS];
 static uint32_t spawn_dup_lost; /* one did not fit: every spawn with actions hands on everything */
+/* Actions that change the directory: what they open by a relative name after that is not known here. */
+static const void *spawn_moves[SPAWN_DUPS];
+static uint32_t spawn_move_lost; /* one did not fit: any actions may be such */
+
+static void spawn_moved(const void *actions) {
+  for (int i = 0; i < SPAWN_DUPS; i++) {
+    const void *none = NULL;
+    if (__atomic_compare_exchange_n(&spawn_moves[i], &none, actions, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED) || none == actions) return;
+  }
+  __atomic_store_n(&spawn_move_lost, 1, __ATOMIC_SEQ_CST);
+}
+static int spawn_moves_first(const void *actions) {
+  if (__atomic_load_n(&spawn_move_lost, __ATOMIC_ACQUIRE)) return 1;
+  for (int i = 0; i < SPAWN_DUPS; i++)
+    if (__atomic_load_n(&spawn_moves[i], __ATOMIC_ACQUIRE) == actions) return 1;
+  return 0;
+}
+int hook_posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path) {
+  if (!HAVE(posix_spawn_file_actions_addchdir_np)) return ENOSYS;
+  int result = real.posix_spawn_file_actions_addchdir_np(actions, path);
+  if (result == 0 && recording()) spawn_moved(actions);
+  return result;
+}
+ALIASES_posix_spawn_file_actions_addchdir_np
+int hook_posix_spawn_file_actions_addfchdir_np(posix_spawn_file_actions_t *actions, int fd) {
+  if (!HAVE(posix_spawn_file_actions_addfchdir_np)) return ENOSYS;
+  int result = real.posix_spawn_file_actions_addfchdir_np(actions, fd);
+  if (result == 0 && recording()) spawn_moved(actions);
+  return result;
+}
+ALIASES_posix_spawn_file_actions_addfchdir_np
 
 int hook_posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, int fd, const char *path, int flags, mode_t mode) {
   if (!HAVE(posix_spawn_file_actions_addopen))
     return ENOSYS;
   int result = real.posix_spawn_file_actions_addopen(actions, fd, path, flags, mode);
   if (result || !recording()) return result;
+  if (path[0] != '/' && spawn_moves_first(actions)) {
+    int saved = errno;
+    if (shim_stage_any()) shim_stage_promote_below("", 0);
+    errno = saved;
+    __atomic_store_n(&spawn_open_lost, 1, __ATOMIC_SEQ_CST);
+    return 0;
+  }
   if ((flags & O_ACCMODE) == O_RDONLY && !(flags & (O_CREAT | O_TRUNC))) {
     int saved = errno;
     shim_promote_path(AT_FDCWD, path); /* libc will open it in the child, where nobody sees that */
@@ -206,6 +244,8 @@ int hook_posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *actions) {
   }
   for (int i = 0; i < SPAWN_DUPS; i++) {
     const void *mine = actions;
+    __atomic_compare_exchange_n(&spawn_moves[i], &mine, NULL, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    mine = actions;
     __atomic_compare_exchange_n(&spawn_dups[i].actions, &mine, NULL, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
   }
   if (!HAVE(posix_spawn_file_actions_destroy))

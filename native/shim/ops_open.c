@@ -1,5 +1,6 @@
 /* open and its kin. Reading: fast ENOENT, else the real call. Writing inside the project: staged if staging.c takes it, else
  * recorded around the real call and HELD until the last close. */
+#include "staging.h"
 #include "writer.h"
 
 #define LINKS_MAX 8
@@ -38,7 +39,19 @@ static __attribute__((noinline)) void promote_slowly(int dirfd, const char *path
   }
   else if (n == SHIM_ODD) shim_stage_promote_all();
 }
+/* A second description of an open output (/dev/stdout, /proc/self/fd/N): its file must be in its place for good, whatever closes first. */
+static __attribute__((noinline)) void promote_described(const char *path) {
+  static const char *const streams[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
+  for (int i = 0; i < 3; i++)
+    if (!strcmp(path, streams[i])) return shim_stage_promote_fd(i);
+  const char *number = strstr(path, "/fd/");
+  if (!number) return;
+  int fd = 0;
+  for (number += 4; *number >= '0' && *number <= '9' && fd < 100000000; number++) fd = fd * 10 + (*number - '0');
+  if (!*number) shim_stage_promote_fd(fd);
+}
 void shim_promote_path(int dirfd, const char *path) {
+  if (__atomic_load_n(&stage_used, __ATOMIC_ACQUIRE) && shim_text(path) && (!strncmp(path, "/dev/", 5) || !strncmp(path, "/proc/", 6))) promote_described(path);
   if (shim_text(path) && path[0] && shim_want_board() && __atomic_load_n(&shim.board.dyn->staged_count, __ATOMIC_ACQUIRE))
     promote_slowly(dirfd, path);
 }
@@ -138,6 +151,17 @@ static int flags_of_mode(const char *mode) {
   return flags;
 }
 
+/* fdopen looks at fewer characters of a mode than fopen: what counts, in front. `to`: 6 bytes. */
+static const char *short_mode(const char *mode, int flags, char *to) {
+  char *at = to;
+  *at++ = mode[0];
+  if ((flags & O_ACCMODE) == O_RDWR) *at++ = '+';
+  for (const char *c = "cme"; *c; c++)
+    if (memchr(mode, *c, strnlen(mode, 7))) *at++ = *c;
+  *at = 0;
+  return to;
+}
+
 FILE *hook_fopen(const char *path, const char *mode) {
   if (!HAVE(fopen)) return NULL;
   int flags = recording() && shim_text(path) && shim_text(mode) ? flags_of_mode(mode) : -1;
@@ -160,7 +184,8 @@ FILE *hook_fopen(const char *path, const char *mode) {
     int fd = shim_stage_open(AT_FDCWD, path, flags, 0666);
     if (fd >= 0) {
       errno = saved;
-      if ((stream = fdopen(fd, mode))) return stream;
+      char brief[6];
+      if ((stream = fdopen(fd, short_mode(mode, flags, brief)))) return stream;
       saved = errno; /* no memory: the same failure as native, the empty file is there as it would be */
       hook_close(fd);
       errno = saved;

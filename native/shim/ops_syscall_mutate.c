@@ -53,6 +53,7 @@ static int names(long number, const long arg[6], long *result) {
     case SYS_umount2: *result = hook_umount2(A(0), N(1)); return 1;
     case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid: case SYS_setresuid: case SYS_setresgid: case SYS_setgroups:
     case SYS_setfsuid: case SYS_setfsgid: case SYS_capset: *result = shim_credentials_call(number, arg[0], arg[1], arg[2]); return 1;
+    case SYS_prctl: case SYS_seccomp: case SYS_landlock_restrict_self: *result = shim_confining_call(number, arg); return 1;
     case SYS_inotify_add_watch: *result = hook_inotify_add_watch(N(0), A(1), (uint32_t)arg[2]); return 1;
     default: return legacy(number, arg, result);
   }
@@ -70,6 +71,7 @@ static int attributes(long number, const long arg[6], long *result) {
                        : hook_futimens(N(0), (const struct timespec *)arg[2]);
       return 1;
     case SYS_truncate: *result = hook_truncate(A(0), arg[1]); return 1;
+    case SYS_ioctl: *result = hook_ioctl(N(0), (unsigned long)arg[1], (void *)arg[2]); return 1;
     case SYS_ftruncate: *result = hook_ftruncate(N(0), arg[1]); return 1;
     case SYS_fallocate: *result = hook_fallocate(N(0), N(1), arg[2], arg[3]); return 1;
     case SYS_getxattr: *result = hook_getxattr(A(0), A(1), (void *)arg[2], (size_t)arg[3]); return 1;

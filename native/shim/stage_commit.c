@@ -81,7 +81,7 @@ int stage_slot_is_here(const struct stage_slot *slot) {
 }
 
 /* No descriptor is free (EMFILE): by path names. The checks are the same, their result can be overtaken by a rename of the parent. */
-static __attribute__((noinline)) int put_without_descriptors(struct stage_slot *slot, struct vr_stage_place *place) {
+int stage_put_without_descriptors(struct stage_slot *slot, struct vr_stage_place *place) {
   char from[SHIM_PATH_MAX], to[SHIM_PATH_MAX];
   const struct vr_staged *r = &slot->record;
   if (shim.root_len + VR_STAGE_NAME_MAX + r->path_len + 2u > sizeof to) return -ENAMETOOLONG;
@@ -134,7 +134,7 @@ static int put(struct stage_slot *slot, int fd) {
     /* Gone, or another directory now: natively the file went with it. Anything else (EMFILE, EIO, ENOMEM) says nothing about the parent: by
      * path names then, and if that fails too, close says so. The bytes are kept if they can be. */
     int gone = done == -ENOENT || done == -ENOTDIR || done == -ESTALE || done == -ELOOP || done == -EXDEV;
-    int tried = gone ? VR_STAGE_LOST : put_without_descriptors(slot, &place);
+    int tried = gone ? VR_STAGE_LOST : stage_put_without_descriptors(slot, &place);
     if ((gone || tried < 0) && place.root_fd >= 0) vr_salvage_move(&place, &slot->record);
     done = tried == -ESTALE ? VR_STAGE_LOST : tried; /* replaced by somebody meanwhile: natively ours is unlinked */
   }

@@ -36,6 +36,8 @@ int stage_promote_slot(struct stage_slot *slot, enum vr_stage_how how, int sync)
     if (done < 0 && !child && !demoted) done = vr_stage_put(&place, &slot->record, fd, how, slot->old_mtime); /* somebody else has shown it meanwhile */
     VR_FAULT(promote_placed);
     if (sync && (demoted || done >= 0)) sync_parent(&place);
+  } else if (done == -EMFILE || done == -ENFILE) { /* a look is no reason to hide what is written; it goes as it is */
+    done = stage_put_without_descriptors(slot, &place);
   }
   vr_stage_leave(&place);
   errno = saved;

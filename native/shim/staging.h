@@ -55,6 +55,7 @@ HIDDEN int stage_slot_take(struct stage_slot *slot);               /* ACTIVE to 
 HIDDEN void stage_slot_free(struct stage_slot *slot);
 HIDDEN void stage_record_refresh(struct stage_slot *slot);         /* learns that somebody else promoted it */
 HIDDEN void stage_record_free(struct stage_slot *slot);            /* its staged record, unless the board was replaced meanwhile */
+HIDDEN int stage_put_without_descriptors(struct stage_slot *slot, struct vr_stage_place *place);
 HIDDEN int stage_find(struct vr_stage_place *place, struct stage_slot *slot, int fd); /* as vr_stage_find, for our own */
 HIDDEN int stage_slot_is_here(const struct stage_slot *slot);      /* its descriptor is still on the staging file */
 HIDDEN void stage_slot_lost(struct stage_slot *slot);              /* ... is not: placed by name, slot freed */

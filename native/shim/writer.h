@@ -63,6 +63,7 @@ HIDDEN int shim_env_reaches(char *const envp[]); /* would a child with exactly t
 HIDDEN int shim_blind_begin(void);
 HIDDEN void shim_blind_child(int token, pid_t child);
 
+HIDDEN long shim_confining_call(long number, const long arg[6]); /* ops_confine.c: seccomp, landlock, prctl; as libc returns */
 /* ops_proc.c: before a child made by hand, with these CLONE_* flags. */
 HIDDEN void shim_before_clone(unsigned long flags);
 HIDDEN long shim_credentials_call(long number, long a, long b, long c); /* ops_proc.c: set*id and capset as raw calls; as libc returns */

@@ -4,13 +4,14 @@ import sys
 import time
 
 import harness  # first: it makes the oracle importable
+import descriptions
 import files
 import leaving
 import outside
 import places
 
 ALL = {}
-for module in (files, places, outside, leaving):
+for module in (files, places, outside, leaving, descriptions):
     ALL.update({n: f for n, f in vars(module).items() if not n.startswith("_") and getattr(f, "__module__", "") == module.__name__
                 and callable(f)})
 
