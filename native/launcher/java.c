@@ -98,6 +98,7 @@ int run_java(struct places *p, int argc, char **argv) {
   if (!p->cwd[0] && chdir("/") < 0) return EXIT_OURS; /* a JVM cannot start where the directory has no name; what needs one says so */
   for (int fd = 0; fd < 3; fd++) fcntl(fd, F_SETFD, 0); /* those that were closed are ours, and Java's files must not become them */
   setenv("LC_ALL", "C.UTF-8", 1); /* how Java decodes its arguments */
+  give_back_umask();
   execv(args[0], (char **)args);
   say("cannot start %s: %s. vrift needs a JDK 25; build or install vrift again with JAVA_HOME set to one", args[0], strerror(errno));
   return EXIT_OURS;

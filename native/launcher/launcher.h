@@ -96,10 +96,12 @@ int is_stop_in_force(const struct places *p);
 /* limits.c. Resource limits that would cripple a daemon, or a report, started by this process: what is too low, in words for the user, or NULL. */
 enum limited { LIMITED_DAEMON, LIMITED_REPORT };
 const char *limit_too_low(enum limited who);
-/* The kernel's signal for files that became too large is no end for us: the write fails, and what it was for is done without. */
-void outlive_file_limit(void);
+/* The kernel's signal for files that became too large is no end for us: the write fails, and what it was for is done without. What we make
+ * is ours alone whatever the umask: one of 0777 would give us directories that we cannot enter. */
+void set_own_attributes(void);
 /* The command gets what we were given. Only what a vfork child may do. */
-void give_back_file_limit(void);
+void give_back_attributes(void);
+void give_back_umask(void); /* the umask only: for a report */
 /* In the child that becomes a daemon: as high as they may be. */
 void raise_limits(void);
 

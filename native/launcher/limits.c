@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include "launcher.h"
 
 #define GIB (1ull << 30)
@@ -68,10 +69,17 @@ void raise_limits(void) {
 }
 
 static struct sigaction file_limit_before;
+static mode_t umask_before;
 
-void outlive_file_limit(void) {
+void set_own_attributes(void) {
   struct sigaction ignore = {.sa_handler = SIG_IGN};
   sigaction(SIGXFSZ, &ignore, &file_limit_before);
+  umask_before = umask(077);
 }
 
-void give_back_file_limit(void) { sigaction(SIGXFSZ, &file_limit_before, NULL); }
+void give_back_umask(void) { umask(umask_before); }
+
+void give_back_attributes(void) {
+  sigaction(SIGXFSZ, &file_limit_before, NULL);
+  give_back_umask();
+}

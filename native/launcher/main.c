@@ -103,7 +103,7 @@ static int version(int argc, char **argv) {
 int main(int argc, char **argv) {
   static struct places p;
   keep_standard_streams();
-  outlive_file_limit();
+  set_own_attributes();
   if (argc < 2) {
     fputs(help, stderr);
     return EXIT_USAGE;

@@ -41,7 +41,7 @@ struct run {
 
 /* Runs the command without vrift; the process becomes the command. */
 static int exec_native(char **argv) {
-  give_back_file_limit();
+  give_back_attributes();
   execvp(argv[0], argv);
   int e = errno;
   fprintf(stderr, "vrift: %s: %s\n", argv[0], strerror(e));
@@ -133,7 +133,7 @@ static int block_signals(struct run *r) {
 static void restore_signals(struct run *r) {
   sigaction(SIGCHLD, &r->old_chld, NULL);
   sigaction(SIGPIPE, &r->old_pipe, NULL);
-  give_back_file_limit();
+  give_back_attributes();
   sigprocmask(SIG_SETMASK, &r->old_mask, NULL);
 }
 

@@ -45,6 +45,8 @@ static int make_directories(int root, const char *name) {
     int e = vr_mkdirat(root, part, 0700);
     if (e && e != -EEXIST) return 0;
     int fd = vr_openat2(root, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC, VR_STAGE_RESOLVE);
+    if (fd == -EACCES && e == 0 && vr_sys6(SYS_fchmodat, root, (long)part, 0700, 0, 0, 0) == 0) /* the umask took our own right away */
+      fd = vr_openat2(root, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC, VR_STAGE_RESOLVE);
     if (fd < 0) return 0;
     struct statx st;
     int ok = vr_fstatx(fd, &st) == 0 && st.stx_uid == shim.board.header->uid && vr_statx_dev(&st) == shim.board.header->root_dev;

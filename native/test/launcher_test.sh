@@ -139,6 +139,9 @@ END
 "$v" run true
 is "mode of .vrift" "$(stat -c %a .vrift)" 700
 is ".gitignore" "$(cat .vrift/.gitignore)" '*'
+mkdir "$work/masked"; is "umask of the command" "$(cd "$work/masked" && umask 0777 && "$v" run -- sh -c umask)" 0777
+is "what is made does not obey a umask of 0777" "$(stat -c %a "$work/masked/.vrift" "$work/masked/.vrift/.gitignore")" "700
+600"
 is "nothing else in .vrift" "$(ls -A .vrift)" .gitignore
 has "root from below" "$(cd sub && "$v" run -- env)" "VRIFT_ROOT=$work/p"$'\n'
 mkdir -p "$work/g/.git" "$work/g/a/b"
