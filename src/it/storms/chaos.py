@@ -88,6 +88,7 @@ class Chaos:
     def __init__(self, seed):
         self.rng = random.Random(seed)
         self.seed = seed
+        self.client_seed = self.rng.randrange(1 << 20)
         self.g = Ground()
         self.a, self.b = self.g.project("a"), self.g.project("b")
         native = self.g.project("native")
@@ -123,7 +124,8 @@ class Chaos:
 
     # ---- one round each: (what, seconds to recovery or None)
     def client_crash(self):
-        found = clients.storm(self.g, self.a, 12, self.rng.randrange(1 << 20))
+        self.client_seed += 1  # counted on: rounds in one directory must not repeat version numbers, which are made of the seed modulo 1000
+        found = clients.storm(self.g, self.a, 12, self.client_seed)
         bad = found["torn"] + found["lost"] + found["bystander_bad"]
         self.torn += bad
         if bad:
