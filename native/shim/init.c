@@ -54,17 +54,26 @@ static char *keep(const char *from, size_t n) {
   return to ? copy(to, from, n) : NULL;
 }
 
-/* The first entry of a name counts, as for getenv. */
+/* The first entry of a name counts, as for getenv. What is meant for this process only is taken out: a program that prints its environment, or
+ * passes it on, would otherwise differ from run to run. */
 static void read_environment(char **envp, struct settings *s) {
   const struct { const char *name; char **to; } names[] = {
       {"VRIFT=", &s->off}, {"VRIFT_ROOT=", &s->root}, {"VRIFT_PROJECT_RUN=", &s->run}, {PRELOAD_NAME, &s->preload},
       {"VRIFT_VERIFY=", &s->verify}, {"VRIFT_VERIFY_LOG=", &s->verify_log}, {"VRIFT_TRACE=", &s->trace}, {"VRIFT_SYNC=", &s->sync},
       {"VRIFT_NEED=", &s->need}, {"VRIFT_FAULT=", &s->fault}, {"VRIFT_FAULT_LOG=", &s->fault_log}};
+  char **to = envp;
   for (char **e = envp; e && *e; e++) {
-    if (!((*e)[0] == 'V' && (*e)[1] == 'R') && !((*e)[0] == 'L' && (*e)[1] == 'D')) continue;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-      if (!*names[i].to && starts(*e, names[i].name)) *names[i].to = *e;
+    int mine = 0;
+    if (((*e)[0] == 'V' && (*e)[1] == 'R') || ((*e)[0] == 'L' && (*e)[1] == 'D')) {
+      for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!*names[i].to && starts(*e, names[i].name)) *names[i].to = *e;
+      mine = starts(*e, "VRIFT_SYNC=") || starts(*e, "VRIFT_NEED=");
+    }
+    if (mine) continue;
+    if (to != e) *to = *e;
+    to++;
   }
+  if (to && *to) *to = NULL;
 }
 static char *value(char *entry) {
   while (entry && *entry && *entry != '=') entry++;

@@ -139,3 +139,8 @@ def cargo_add(bed):
 def environment_scrubbed_child(bed):
     """`env -i` and a program that clears its environment stay seen, or count as blind; never stale."""
     bed.both("echo a > f; env -i /bin/sh -c 'echo longer > f'; stat -c %s f; env -u LD_PRELOAD /bin/sh -c 'echo longest > f; rm -f g; echo g > g'; stat -c %s f g; VRIFT=0 sh -c 'echo off > f'; stat -c %s f")
+
+
+def environment_is_the_same_in_every_process(bed):
+    """What is meant for one process is not in what a program prints, hashes or passes on."""
+    bed.both("for i in 1 2; do env | sort > $i; done; cmp 1 2; sh -c 'env | sort' | diff - 1; grep -c 'VRIFT_SYNC\\|VRIFT_NEED' 1", ignore=["1", "2"])
