@@ -49,6 +49,10 @@ static void random_rounds(int rounds) {
     if (i % 4 == 3) settle();
     ask_all();
     if (wrong) CHECK(0, "round %d of seed %u: %d wrong answers", i, seed_given, wrong);
+    if (i % 500 == 499) { /* a long storm that is stopped has its count */
+      printf("seed %u: %d rounds, gone on with after %d, %lld s\n", seed_given, i + 1, adopted, (long long)(now_ms() - begun) / 1000);
+      fflush(stdout);
+    }
   }
   settle();
   ask_all();
