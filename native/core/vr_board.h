@@ -92,10 +92,22 @@ static inline uint32_t vr_record_state(uint32_t word) {
   if (!(other & (other - 1))) return VR_BOARD_RECORD_CLAIMED;
   return VR_BOARD_RECORD_LIVE;
 }
-/* Wakes the daemon if it sleeps between turns. One system call at most, and none while it is up. */
-static inline void vr_ring(struct vr_board *b) {
-  if (__atomic_load_n(&b->dyn->bell, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&b->dyn->bell, 0, __ATOMIC_SEQ_CST))
+/* The bell while the daemon sleeps, by whom it gets up for: a build asks a thousand times a second, and each time it would get up for nothing, it
+ * takes the processor from the build. */
+enum vr_bell {
+  VR_BELL_UP,     /* it does not sleep */
+  VR_BELL_ANY,    /* for whoever wants anything */
+  VR_BELL_DRAIN,  /* a turn is due in some ms: only for who wants a drain of an empty queue */
+  VR_BELL_OWN     /* events wait for that turn, so no drain can be had before: for its own threads only */
+};
+static inline void vr_ring_now(struct vr_board *b) {
+  if (__atomic_load_n(&b->dyn->bell, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&b->dyn->bell, VR_BELL_UP, __ATOMIC_SEQ_CST))
     vr_sys6(SYS_futex, (long)&b->dyn->bell, 1 /* FUTEX_WAKE */, 1, 0, 0, 0);
+}
+/* Wakes the daemon if it sleeps between turns and has a use for it. One system call at most, and none while it is up. turn: a drain is not enough. */
+static inline void vr_ring(struct vr_board *b, int turn) {
+  uint32_t bell = __atomic_load_n(&b->dyn->bell, __ATOMIC_SEQ_CST);
+  if (bell == VR_BELL_ANY || (bell == VR_BELL_DRAIN && !turn)) vr_ring_now(b);
 }
 static inline void vr_bump(struct vr_board *b, uint32_t slot) {
   __atomic_fetch_add(&b->ver[slot], VR_BOARD_BUMP, __ATOMIC_SEQ_CST);

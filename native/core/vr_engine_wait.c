@@ -48,9 +48,9 @@ static int drain_of_nothing(struct vr_engine *e, int wake_fd) {
   return 0;
 }
 
-static void sleep_on_bell(struct vr_engine *e, uint64_t ns) {
+static void sleep_on_bell(struct vr_engine *e, enum vr_bell bell, uint64_t ns) {
   struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-  syscall(SYS_futex, &e->board.dyn->bell, FUTEX_WAIT, 1, &t, NULL, 0);
+  syscall(SYS_futex, &e->board.dyn->bell, FUTEX_WAIT, (uint32_t)bell, &t, NULL, 0);
 }
 
 int vr_engine_hurry(struct vr_engine *e, int wake_fd, int timeout_ms) {
@@ -71,16 +71,17 @@ int vr_engine_hurry(struct vr_engine *e, int wake_fd, int timeout_ms) {
     turns = __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST);
     if (turns != e->want_turn_seen && soon < end) end = soon;
     if (now >= end) return 0;
-    __atomic_store_n(&b->bell, 1, __ATOMIC_SEQ_CST);
+    enum vr_bell bell = bits || !e->drained ? VR_BELL_OWN : end <= soon ? VR_BELL_DRAIN : VR_BELL_ANY;
+    __atomic_store_n(&b->bell, bell, __ATOMIC_SEQ_CST);
     /* Whoever wanted something before he could see the bell is seen here. */
-    if (bits || (__atomic_load_n(&b->want, __ATOMIC_SEQ_CST) == want && __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST) == turns)) {
-      sleep_on_bell(e, end - now);
+    if (bits || ((bell == VR_BELL_OWN || __atomic_load_n(&b->want, __ATOMIC_SEQ_CST) == want) && __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST) == turns)) {
+      sleep_on_bell(e, bell, end - now);
     }
-    __atomic_store_n(&b->bell, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&b->bell, VR_BELL_UP, __ATOMIC_SEQ_CST);
   }
 }
 
 void vr_engine_ring(struct vr_engine *e) {
   __atomic_fetch_add(&e->board.dyn->want_turn, 1, __ATOMIC_SEQ_CST); /* seen by whoever is just about to sleep */
-  vr_ring(&e->board);
+  vr_ring_now(&e->board);
 }

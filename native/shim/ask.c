@@ -17,7 +17,7 @@ static enum vr_answer native(struct shim_question *q, const char *function, cons
     int turn = reason == VR_STAT_NATIVE_SLOT || reason == VR_STAT_NATIVE_G || reason == VR_STAT_NATIVE_UNVERIFIED;
     if (reason == VR_STAT_NATIVE_EDGE || turn) {
       __atomic_fetch_add(turn ? &shim.board.dyn->want_turn : &shim.board.dyn->want, 1, __ATOMIC_SEQ_CST);
-      vr_ring(&shim.board);
+      vr_ring(&shim.board, turn);
     }
     if (reason == VR_STAT_NATIVE_CORRUPT) __atomic_fetch_add(&shim.board.dyn->corrupt, 1, __ATOMIC_RELAXED);
   }

@@ -336,7 +336,7 @@ int shim_mut_begin(struct vr_intent *in) {
   if (!shim.vdir && !shim_need_unsatisfied()) shim_want_vdir();
   if (shim_need_unsatisfied()) {
     vr_intent_slot(in, 0);
-    vr_ring(&shim.board); /* so that the next one need not */
+    vr_ring(&shim.board, 0); /* so that the next one need not */
   }
   shim_count(VR_STAT_MUTATIONS);
   int r = vr_mutation_begin(&shim.board, in, VR_BOARD_KIND_OP, (uint32_t)raw_getpid(), (uint32_t)raw_gettid());

@@ -273,7 +273,7 @@ void shim_classify(const struct vr_vdir *v) {
     uint64_t empty = 0;
     if (!__atomic_compare_exchange_n(&shim.board.classify[i], &empty, pid, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
     __atomic_fetch_add(&shim.board.dyn->want_turn, 1, __ATOMIC_SEQ_CST); /* it must be looked at while we live */
-    vr_ring(&shim.board);
+    vr_ring(&shim.board, 1);
     return;
   }
 }

@@ -299,6 +299,46 @@ static int bell;
 static int in_wait(void) { return vr_engine_wait(engine, bell, 0, 10); }
 static int in_hurry(void) { return vr_engine_hurry(engine, bell, 10); }
 
+/* Who gets the daemon up: [bell][what is wanted]. */
+static void bell_is_heard(void) {
+  static const int heard[4][2] = {{0, 0}, {1, 1}, {1, 0}, {0, 0}};
+  struct vr_board *b = vr_engine_board(engine);
+  for (uint32_t state = 0; state < 4; state++)
+    for (int turn = 0; turn < 2; turn++) {
+      __atomic_store_n(&b->dyn->bell, state, __ATOMIC_SEQ_CST);
+      vr_ring(b, turn);
+      CHECK((b->dyn->bell != state) == heard[state][turn], "bell %u, wanted %s: %u", state, turn ? "a turn" : "a drain", b->dyn->bell);
+      __atomic_store_n(&b->dyn->bell, state, __ATOMIC_SEQ_CST);
+      vr_ring_now(b);
+      CHECK(b->dyn->bell == VR_BELL_UP, "bell %u is not heard by its own", state);
+    }
+}
+
+/* How the daemon sleeps: 1 << each state that a client saw while it was between two turns. */
+static unsigned seen_asleep(int events, int due) {
+  int status = -1;
+  nap(20), quiet();
+  uint32_t *word = &vr_engine_board(engine)->dyn->bell;
+  pid_t pid = fork();
+  if (!pid) {
+    unsigned seen = 0;
+    for (int i = 0; i < 400; i++, usleep(50)) seen |= 1u << (__atomic_load_n(word, __ATOMIC_SEQ_CST) & 3);
+    _exit((int)seen);
+  }
+  for (int k = 0; waitpid(pid, &status, WNOHANG) == 0; k++) {
+    if (events) put("rung", k % 2 ? "a" : "b");
+    if (due) __atomic_fetch_add(&vr_engine_board(engine)->dyn->want_turn, 1, __ATOMIC_SEQ_CST);
+    if (vr_engine_hurry(engine, bell, 50)) turn();
+  }
+  return WIFEXITED(status) ? (unsigned)WEXITSTATUS(status) : 0;
+}
+static void bell_while_a_turn_is_due(void) {
+  bell_is_heard();
+  CHECK(seen_asleep(0, 0) & 1u << VR_BELL_ANY, "with nothing to do it sleeps for whoever comes");
+  CHECK(seen_asleep(0, 1) & 1u << VR_BELL_DRAIN, "a turn is due: only for a drain");
+  CHECK(seen_asleep(1, 0) & 1u << VR_BELL_OWN, "events wait: for nobody");
+}
+
 /* Between two turns: drains of an empty queue are done for whoever wants them, events and mounts are left to the turn, a ring is heard. */
 static void hurry(void) {
   struct vr_board *b = vr_engine_board(engine);
@@ -323,7 +363,7 @@ static void hurry(void) {
     for (int i = 0; i < 200; i++) {
       uint64_t mine = vr_newest_drain(v), waited = 0;
       __atomic_fetch_add(&b->dyn->want, 1, __ATOMIC_SEQ_CST);
-      vr_ring(b);
+      vr_ring(b, 0);
       while (__atomic_load_n(&v->dyn->drain_done, __ATOMIC_ACQUIRE) <= mine && waited++ < 2000) usleep(50);
       if (waited >= 2000) _exit(1);
     }
@@ -337,6 +377,7 @@ static void hurry(void) {
   CHECK(WIFEXITED(status) && !WEXITSTATUS(status), "a wanted drain did not come");
   uint64_t one = 1;
   CHECK(write(bell, &one, 8) == 8 && vr_engine_hurry(engine, bell, 5000) == 2 && coarse() - begun < 20000000000ull, "the wake was not seen");
+  bell_while_a_turn_is_due();
   close(bell);
 }
 

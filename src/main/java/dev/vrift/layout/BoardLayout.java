@@ -96,7 +96,7 @@ public final class BoardLayout {
           .u32("verify_diffs", "differences found by VRIFT_VERIFY")
           .u32("faults", "shim faults")
           .u32("stage_pool", "bit n: the empty directory free_<n> lies in the staging area; only a hint")
-          .u32("bell", "1: the daemon sleeps here (a futex) and gets up for whoever waits for a drain or a turn; only a hint")
+          .u32("bell", "0: up; else the daemon sleeps here (a futex) and gets up 1: for whoever waits for a drain or a turn, 2: for a drain, 3: for its own threads; only a hint")
           .u32("want_turn", "count of answers that had to wait for a turn: a slot or G was dirty, or an entry not verified")
           .u32("rolled_back", "staged files of dead writers that were taken away, since the board was made")
           .padTo(64)
