@@ -460,7 +460,7 @@ struct vr_board_dyn {
   uint32_t verify_diffs; /* differences found by VRIFT_VERIFY */
   uint32_t faults; /* shim faults */
   uint32_t stage_pool; /* bit n: the empty directory free_<n> lies in the staging area; only a hint */
-  uint32_t bell; /* 1: the daemon sleeps here (a futex) and gets up for whoever waits for a drain or a turn; only a hint */
+  uint32_t bell; /* 0: up; else the daemon sleeps here (a futex) and gets up 1: for whoever waits for a drain or a turn, 2: for a drain, 3: for its own threads; only a hint */
   uint32_t want_turn; /* count of answers that had to wait for a turn: a slot or G was dirty, or an entry not verified */
   uint32_t rolled_back; /* staged files of dead writers that were taken away, since the board was made */
   uint8_t reserved60[4]; /* zero */
