@@ -8,32 +8,40 @@
 #include "staging.h"
 #include "writer.h"
 
-/* What filters the calls of this process: 1. Other operations only ask. */
-static int confines(long number, long op) {
+#ifndef SYS_landlock_restrict_self
+#define SYS_landlock_restrict_self 446
+#endif
+
+/* What filters the calls of this process: 1. Other operations only ask, and so does a filter that is not there (libseccomp tries what the kernel knows). */
+static int confines(long number, const long arg[6]) {
   switch (number) {
-    case SYS_seccomp: return op == SECCOMP_SET_MODE_STRICT || op == SECCOMP_SET_MODE_FILTER;
-    case SYS_prctl: return op == PR_SET_SECCOMP;
+    case SYS_seccomp: return arg[0] == SECCOMP_SET_MODE_STRICT || (arg[0] == SECCOMP_SET_MODE_FILTER && arg[2]);
+    case SYS_prctl: return arg[0] == PR_SET_SECCOMP && (arg[1] == SECCOMP_MODE_STRICT || arg[2]);
     default: return 0;
   }
 }
 
 long shim_confining_call(long number, const long arg[6]) {
   int landlock = number == SYS_landlock_restrict_self;
-  if (!recording() || (!landlock && !confines(number, arg[0]))) return raw_libc(raw6(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]));
+  if (!recording() || (!landlock && !confines(number, arg))) return raw_libc(raw6(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]));
   if (landlock) {
     if (!shim_in_vfork_child()) shim_stage_end();
     return raw_libc(raw6(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]));
   }
-  int saved = errno, token = shim_blind_begin();
-  if (!shim_in_vfork_child()) {
-    shim_stage_promote_all();
+  int saved = errno, token = shim_blind_begin(), child = shim_in_vfork_child();
+  if (!child) {
+    shim_stage_end(); /* another thread's next output would not get to its place any more */
     stage_area_give_back();
     shim_count_flush();
   }
   errno = saved;
   long r = raw6(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
-  if (r < 0) shim_mut_end(token);
-  else shim_off(); /* the record stays until this process is gone */
+  if (r < 0) {
+    shim_mut_end(token);
+  } else {
+    if (child && token >= 0) shim_blind_child(token, shim.pid); /* its parent shares this memory, and is off with it */
+    shim_off(); /* the record stays until its owner is gone */
+  }
   return raw_libc(r);
 }
 

@@ -53,7 +53,7 @@ static int names(long number, const long arg[6], long *result) {
     case SYS_umount2: *result = hook_umount2(A(0), N(1)); return 1;
     case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid: case SYS_setresuid: case SYS_setresgid: case SYS_setgroups:
     case SYS_setfsuid: case SYS_setfsgid: case SYS_capset: *result = shim_credentials_call(number, arg[0], arg[1], arg[2]); return 1;
-    case SYS_prctl: case SYS_seccomp: case SYS_landlock_restrict_self: *result = shim_confining_call(number, arg); return 1;
+    case SYS_prctl: case SYS_seccomp: case 446: /* landlock_restrict_self */ *result = shim_confining_call(number, arg); return 1;
     case SYS_inotify_add_watch: *result = hook_inotify_add_watch(N(0), A(1), (uint32_t)arg[2]); return 1;
     default: return legacy(number, arg, result);
   }

@@ -54,8 +54,9 @@ HIDDEN int shim_look_for_board(void); /* the same for one that only asks: seldom
 HIDDEN int shim_want_vdir(void);
 HIDDEN uint64_t shim_now(void);
 /* Credentials, namespaces or root changed: this process asks the kernel from now on. */
-HIDDEN void shim_off(void);                                       /* from now on nothing but the program's own calls is made in this process */
 HIDDEN void shim_reads_off(uint32_t reason);
+/* From now on nothing but the program's own calls is made in this process. */
+HIDDEN void shim_off(void);
 /* fdtab.c, called after a successor of the board was mapped: what is HELD is not in the new one. */
 HIDDEN void shim_board_replaced(void);
 
