@@ -22,10 +22,14 @@ static int starts(int argc, char **argv) {
          !has(argc, argv, "-h");
 }
 
-/* The options of `init` and `restart` are all known: what Java will refuse must not have done half of it before. */
+/* The words of `init` and `restart` are all known: what Java will refuse must not have done half of it before. */
 static int understood(int argc, char **argv) {
-  for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
-    if (argv[i][0] == '-' && argv[i][1] && strcmp(argv[i], "--json")) return 0;
+  int words = !strcmp(argv[0], "restart"), plain = 0;
+  for (int i = 1; i < argc; i++) {
+    if (!plain && !strcmp(argv[i], "--")) plain = 1;
+    else if (!plain && !strcmp(argv[i], "--json")) continue;
+    else if ((!plain && argv[i][0] == '-' && argv[i][1]) || words-- == 0) return 0;
+  }
   return 1;
 }
 

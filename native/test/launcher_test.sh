@@ -154,7 +154,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 out=$(cd / && "$v" run -- env 2>&1); has "/ is refused" "$out" "too big"
 out=$(HOME=$work/p "$v" run -- env 2>&1); has "the home directory is refused" "$out" "is your home directory (HOME)"
-out=$(mkdir "$work/strange" && cd "$work/strange" && "$v" init --bogus; ls -A); is "what is not understood makes nothing" "$out" ""
+out=$(mkdir "$work/strange" && cd "$work/strange" && "$v" init --bogus; "$v" init there; "$v" init --json -- there; ls -A); is "what is not understood makes nothing" "$out" ""
 case $out in *VRIFT_ROOT=*) fail "/ became a project" ;; esac
 out=$(cd "$HOME" && "$v" run -- sh -c 'exit 3' 2>&1); is "home: native" $? 3; has "home is refused" "$out" "too big"
 [ ! -e "$HOME/.vrift" ] || fail "home got a .vrift"
