@@ -252,7 +252,9 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
   as="setpriv --reuid=65534 --regid=65534 --clear-groups"
   mkdir -p "$work/user/root/.vrift" "$work/user-native/.vrift" "$work/user/run"; chmod 755 "$work/user"; chmod 700 "$work/user/run"
   chown -R 65534:65534 "$work/user" "$work/user-native"
-  $as "$tool" create "$work/user/run" "$work/user/root"
+  cp "$tool" "$VRIFT_SHIM" "$work/user"; chmod 755 "$work/user/"* # the tree may lie where another user cannot go
+  user_tool=$work/user/${tool##*/} user_shim=$work/user/${VRIFT_SHIM##*/}
+  $as "$user_tool" create "$work/user/run" "$work/user/root"
   script='
 import errno, os
 def t(path):
@@ -262,7 +264,7 @@ open("ro.txt", "w").write("ro"); os.chmod("ro.txt", 0o444); t("ro.txt"); print(o
 os.mkdir("d"); open("d/old.txt", "w").write("o"); os.chmod("d", 0o555); t("d/new.txt"); t("d/old.txt"); os.chmod("d", 0o755); t("d/new.txt")
 os.mkdir("e"); open("e/old.txt", "w").write("o"); os.chmod("e", 0o600); t("e/old.txt"); os.chmod("e", 0o755)'
   (cd "$work/user-native" && $as "$python" -c "$script") >"$work/user.native" 2>&1
-  (cd "$work/user/root" && VRIFT_ROOT=$work/user/root VRIFT_PROJECT_RUN=$work/user/run $as env LD_PRELOAD="$VRIFT_SHIM" "$python" -c "$script") >"$work/user.staged" 2>&1
+  (cd "$work/user/root" && VRIFT_ROOT=$work/user/root VRIFT_PROJECT_RUN=$work/user/run $as env LD_PRELOAD="$user_shim" "$python" -c "$script") >"$work/user.staged" 2>&1
   diff "$work/user.native" "$work/user.staged" || fail "another user (< native)"
   grep -q EACCES "$work/user.native" || fail "another user: nothing was refused"
   same_trees user
