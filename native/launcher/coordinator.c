@@ -316,7 +316,8 @@ int ensure_for_daemon(struct places *p) {
 
 static void ask_open(const struct places *p, pid_t silent) {
   static struct inbox in;
-  char payload[3 * TEXT_MAX + 64] = "", number[32];
+  static char payload[3 * TEXT_MAX + 64]; /* stacks may be small (`ulimit -s`) */
+  char number[32];
   int64_t deadline = now_ms() + START_MS;
   snprintf(number, sizeof number, "%d", (int)silent);
   if (wire_put(payload, sizeof payload, "root", p->root) || wire_put(payload, sizeof payload, "silent", number)) return;

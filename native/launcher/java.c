@@ -99,6 +99,8 @@ int run_java(struct places *p, int argc, char **argv) {
   static const char *const scrub[] = {"LD_PRELOAD", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "VRIFT_SYNC", NULL};
   for (int i = 0; scrub[i]; i++) unsetenv(scrub[i]);
   if (h) setenv("HOME", h, 1);
+  else unsetenv("HOME");
+  forget_odd_dirs();
   if (!p->cwd[0] && chdir("/") < 0) return EXIT_OURS; /* a JVM cannot start where the directory has no name; what needs one says so */
   for (int fd = 0; fd < 3; fd++) fcntl(fd, F_SETFD, 0); /* those that were closed are ours, and Java's files must not become them */
   setenv("LC_ALL", "C.UTF-8", 1); /* how Java decodes its arguments */

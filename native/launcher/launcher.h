@@ -42,8 +42,11 @@ int find_dist(struct places *p);
 void find_run(struct places *p, int create);
 /* Finds the root for the current directory; with create, makes `.vrift`. Sets root_problem. */
 void find_root(struct places *p, int create);
-/* HOME, or what the list of users says; NULL: nobody knows. */
+/* HOME, or what the list of users says; NULL: nobody knows. A path that is not UTF-8 is none: Java could not name the directory. */
 const char *home_dir(void);
+int is_utf8(const char *s);
+/* XDG directories that are not UTF-8 count as not set, in every part alike. */
+void forget_odd_dirs(void);
 /* Names the directory of the logs; it is made when a daemon is started. */
 void find_log_dir(struct places *p);
 

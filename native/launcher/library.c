@@ -14,7 +14,7 @@
 
 /* Copies from the start of one descriptor to another. 0 or -1. */
 static int copy_all(int from, int to) {
-  char buf[65536];
+  static char buf[65536]; /* not on the stack: it may be small (`ulimit -s`) */
   ssize_t n;
   while ((n = read(from, buf, sizeof buf)) != 0) {
     if (n < 0 && errno == EINTR) continue;

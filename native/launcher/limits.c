@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "launcher.h"
 
 #define GIB (1ull << 30)
@@ -21,6 +24,9 @@ static const struct limit {
     {RLIMIT_CPU, {RLIM_INFINITY, 0}, "-t", "seconds of processor time"},
 };
 #define LIMITS (sizeof limits / sizeof *limits)
+/* Threads of all processes of the user are counted against the limit of whoever forks. The daemons have some 20 each, so that under a low one the
+ * build's own forks would fail, whatever the daemons may do themselves. */
+static const struct limit processes = {RLIMIT_NPROC, {256, 32}, "-u", "processes and threads"};
 
 static rlim_t wanted(rlim_t least, const struct rlimit *l) {
   return l->rlim_max == RLIM_INFINITY || l->rlim_max >= least ? l->rlim_max : least;
@@ -34,18 +40,32 @@ static int may_raise(int which, rlim_t least, const struct rlimit *now) {
   return 1;
 }
 
-const char *limit_too_low(enum limited who) {
+/* The kernel counts no processes for the superuser and for who may raise limits. */
+static int counts_processes(void) {
+  struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct caps[2] = {{0}};
+  if (getuid() == 0) return 0;
+  if (syscall(SYS_capget, &head, caps)) return 1;
+  return !(caps[0].effective & (1u << CAP_SYS_RESOURCE | 1u << CAP_SYS_ADMIN));
+}
+
+static const char *in_words(const struct limit *w, enum limited who, rlim_t have) {
   static char text[256];
+  char need[32] = "no limit";
+  if (w->least[who] != RLIM_INFINITY) snprintf(need, sizeof need, "%llu", (unsigned long long)w->least[who]);
+  snprintf(text, sizeof text, "this shell is limited to %llu %s (`ulimit %s`), %s needs %s", (unsigned long long)have, w->what, w->option,
+           who == LIMITED_DAEMON ? "a daemon" : "this command", need);
+  return text;
+}
+
+const char *limit_too_low(enum limited who) {
+  struct rlimit l;
+  if (getrlimit(processes.which, &l) == 0 && l.rlim_cur < processes.least[who] && counts_processes()) return in_words(&processes, who, l.rlim_cur);
   for (size_t i = 0; i < LIMITS; i++) {
     const struct limit *w = &limits[i];
     rlim_t least = w->least[who];
-    struct rlimit l;
     if (getrlimit(w->which, &l) || wanted(least, &l) == l.rlim_max || may_raise(w->which, least, &l)) continue;
-    char need[32] = "no limit";
-    if (least != RLIM_INFINITY) snprintf(need, sizeof need, "%llu", (unsigned long long)least);
-    snprintf(text, sizeof text, "this shell is limited to %llu %s (`ulimit %s`), %s needs %s", (unsigned long long)l.rlim_max, w->what, w->option,
-             who == LIMITED_DAEMON ? "a daemon" : "this command", need);
-    return text;
+    return in_words(w, who, l.rlim_max);
   }
   return NULL;
 }
@@ -60,10 +80,10 @@ void raise_limits(void) {
     l.rlim_cur = l.rlim_max;
     setrlimit(limits[i].which, &l);
   }
-  struct rlimit processes;
-  if (getrlimit(RLIMIT_NPROC, &processes) == 0) {
-    processes.rlim_cur = processes.rlim_max;
-    setrlimit(RLIMIT_NPROC, &processes);
+  struct rlimit l;
+  if (getrlimit(RLIMIT_NPROC, &l) == 0) {
+    l.rlim_cur = l.rlim_max;
+    setrlimit(RLIMIT_NPROC, &l);
   }
   setpriority(PRIO_PROCESS, 0, 0);
 }

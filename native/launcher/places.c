@@ -35,7 +35,7 @@ static int our_dir(const char *path, struct stat *st) {
   return lstat(path, st) == 0 && S_ISDIR(st->st_mode) && st->st_uid == geteuid();
 }
 
-static int utf8(const char *s) {
+int is_utf8(const char *s) {
   const unsigned char *p = (const unsigned char *)s;
   while (*p) {
     int more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : *p >= 0xe0 && *p < 0xf0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : -1;
@@ -52,12 +52,12 @@ static void locate_run(struct places *p) {
   char base[64];
   if (env && *env) {
     if (env[0] != '/') snprintf(p->run_problem, sizeof p->run_problem, "VRIFT_RUNTIME_DIR must be an absolute path, not '%s'", env);
-    else if (!utf8(env)) snprintf(p->run_problem, sizeof p->run_problem, "VRIFT_RUNTIME_DIR is not UTF-8, which the daemons cannot use");
+    else if (!is_utf8(env)) snprintf(p->run_problem, sizeof p->run_problem, "VRIFT_RUNTIME_DIR is not UTF-8, which the daemons cannot use");
     else if (join(p->run, sizeof p->run, env, "")) snprintf(p->run_problem, sizeof p->run_problem, "VRIFT_RUNTIME_DIR is too long");
     return;
   }
   env = getenv("XDG_RUNTIME_DIR");
-  if (env && env[0] == '/' && utf8(env) && our_dir(env, &st) && join(p->run, sizeof p->run, env, "/vrift") == 0) return;
+  if (env && env[0] == '/' && is_utf8(env) && our_dir(env, &st) && join(p->run, sizeof p->run, env, "/vrift") == 0) return;
   snprintf(base, sizeof base, "/run/user/%u", (unsigned)geteuid());
   if (our_dir(base, &st)) {
     join(p->run, sizeof p->run, base, "/vrift");
@@ -92,16 +92,24 @@ void find_run(struct places *p, int create) {
 
 const char *home_dir(void) {
   const char *h = getenv("HOME");
-  if (h && h[0] == '/') return h;
+  if (h && h[0] == '/' && is_utf8(h)) return h;
   struct passwd *pw = getpwuid(geteuid());
-  return pw && pw->pw_dir && pw->pw_dir[0] == '/' ? pw->pw_dir : NULL;
+  return pw && pw->pw_dir && pw->pw_dir[0] == '/' && is_utf8(pw->pw_dir) ? pw->pw_dir : NULL;
+}
+
+void forget_odd_dirs(void) {
+  static const char *const dirs[] = {"XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"};
+  for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+    const char *v = getenv(dirs[i]);
+    if (v && !is_utf8(v)) unsetenv(dirs[i]);
+  }
 }
 
 void find_log_dir(struct places *p) {
   const char *state = getenv("XDG_STATE_HOME"), *h = home_dir();
   char tmp[TEXT_MAX];
   p->log_dir[0] = 0;
-  if (state && state[0] == '/') {
+  if (state && state[0] == '/' && is_utf8(state)) {
     if (join(tmp, sizeof tmp, state, "/vrift/log")) return;
   } else if (!h || join(tmp, sizeof tmp, h, "/.local/state/vrift/log")) {
     return;
@@ -178,7 +186,7 @@ void find_root(struct places *p, int create) {
              "%s is %s, which is too big to be a project; change to the project's directory (or type `git init` there)", p->root, big);
     return;
   }
-  if (!utf8(p->root)) {
+  if (!is_utf8(p->root)) {
     snprintf(p->root_problem, sizeof p->root_problem, "the path of this project is not UTF-8, which vrift cannot serve yet");
     return;
   }

@@ -26,7 +26,9 @@ static void drop(struct session *s, int64_t retry_in) {
 
 /* Connects and sends SESSION (and SYNC). 0, or -errno. */
 static int ask(struct session *s, const struct places *p, const char *command, int sync) {
-  char payload[3 * TEXT_MAX + 128] = "", number[32], shortened[1024];
+  static char payload[3 * TEXT_MAX + 128]; /* stacks may be small (`ulimit -s`) */
+  char number[32], shortened[1024];
+  payload[0] = 0;
   int fd = wire_connect(p->project_run, "vdir_d.sock", &s->daemon);
   if (fd < 0) return fd;
   snprintf(number, sizeof number, "%d", (int)getpid());

@@ -107,6 +107,7 @@ int spawn_vriftd(const struct places *p) {
   argv[n] = NULL;
   static char *env[512];
   int e = 0;
+  forget_odd_dirs();
   for (char **v = environ; *v && e < 500; v++)
     if (daemon_keeps(*v) && strncmp(*v, "HOME=", 5)) env[e++] = *v;
   static char home[TEXT_MAX + 8];
