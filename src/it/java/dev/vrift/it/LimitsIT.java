@@ -147,13 +147,63 @@ class LimitsIT {
     comesBack();
   }
 
+  /** Threads of daemons would count against the limit of the build (`ulimit -u`): none is started. The superuser's are not counted, so another user types it. */
+  @Test
+  void fewProcessesForTheUser() throws Exception {
+    needRoot();
+    needs("setpriv", "--reuid", "12345", "true");
+    String out = limited("d=$(mktemp -d /tmp/vrift-it-XXXXXX)", """
+        trap 'rm -rf "$d"' EXIT
+        cp -r "$(dirname "$V")/.." "$d/dist" && cp -r . "$d/p" && mkdir "$d/home" "$d/run" && chmod 700 "$d/run" && chown -R 12345:12345 "$d"
+        chmod 755 "$d" && cd "$d/p"
+        export HOME="$d/home" XDG_STATE_HOME="$d/home/s" XDG_CACHE_HOME="$d/home/c" VRIFT_RUNTIME_DIR="$d/run"
+        setpriv --reuid=12345 --regid=12345 --clear-groups prlimit --nproc=40 "$d/dist/bin/vrift" run -- sh -c "$WORK" 2>&1
+        ls "$d/run"
+        """);
+    assertTrue(out.contains("limited to 40 processes and threads (`ulimit -u`)"), out);
+    right(out.replaceAll("(?m)^(lib|p)\n", ""));
+    assertFalse(out.contains("vriftd"), out);
+  }
+
+  /** A build below a small stack: the launcher itself needs little. */
+  @Test
+  void smallStack() throws Exception {
+    right(limited("ulimit -s 80", "$V run -- sh -c \"$WORK\""));
+    comesBack();
+  }
+
+  /** Environment that a JVM cannot read as text: the launcher and the daemons use the same directories, so that doctor finds nothing. */
+  @Test
+  void directoriesThatAreNotText() throws Exception {
+    String out = limited("export XDG_STATE_HOME=$(printf '%s/st\\377' \"$HOME\")", "mkdir -p \"$HOME\"; $V init > /dev/null; $V doctor; $V stop --all > /dev/null; ls \"$HOME\" \"$HOME/.local/state/vrift\"");
+    assertFalse(out.contains("-dir]"), out);
+    assertTrue(out.contains("log\n"), out);
+    assertTrue(out.contains("projects\n"), out);
+    assertFalse(out.contains("st\\377"), out);
+  }
+
+  /** doctor names a runtime directory in which nothing can be made. */
+  @Test
+  void runDirectoryReadOnlyOrFull() throws Exception {
+    needRoot();
+    needs("unshare", "-m", "true");
+    for (String mount : List.of("ro,mode=700", "mode=700,nr_inodes=1", "mode=700,size=4k")) {
+      String out = limited(List.of("unshare", "-m", "sh"), "mkdir -p \"$VRIFT_RUNTIME_DIR\"; mount -t tmpfs -o " + mount + " none \"$VRIFT_RUNTIME_DIR\"",
+          "(echo full > \"$VRIFT_RUNTIME_DIR/f\") 2>/dev/null; $V run -- sh -c \"$WORK\" 2>/dev/null; echo ==; $V doctor 2>&1; true");
+      assertEquals(RESULT, out.substring(0, out.indexOf("==")), out);
+      assertTrue(out.contains("no file can be made in"), mount + ": " + out);
+    }
+  }
+
   @Test
   void outOfInotifyWatches() throws Exception {
     needs("unshare", "-U", "-r", "true");
     String out = limited(List.of("unshare", "-U", "-r", "sh"), "echo 4 > /proc/sys/user/max_inotify_watches",
-        "$V init > /dev/null; $V run -- sh -c \"$WORK\"; echo ==; $V status; $V stop --all > /dev/null");
+        "$V init > /dev/null; $V run -- sh -c \"$WORK\"; echo ==; $V status; $V doctor; $V stop --all > /dev/null");
     assertEquals(RESULT, out.substring(0, out.indexOf("==")), out);
     assertTrue(out.contains("limit: the user's inotify watches are used up"), out);
+    assertTrue(out.contains("[limit]"), out);
+    assertFalse(out.contains("nothing is wrong"), out);
   }
 
   @Test

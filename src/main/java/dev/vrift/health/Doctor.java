@@ -52,6 +52,9 @@ public final class Doctor {
       orphanedMemory();
     }
     UserChecks user = new UserChecks(found);
+    if (runProblem == null) {
+      user.runDirectory(run.dir());
+    }
     user.settings(dirs, root);
     user.directories(dirs);
     limits();

@@ -46,6 +46,25 @@ final class UserChecks {
     }
   }
 
+  /** A daemon makes files here: its socket, its lock, the copy of the library. Nothing is left behind. */
+  void runDirectory(Path run) {
+    if (!Files.isDirectory(run)) {
+      return;
+    }
+    try {
+      Path trial = Files.createTempFile(run, ".doctor", null);
+      try {
+        Files.write(trial, new byte[4096]);
+      } finally {
+        Files.delete(trial);
+      }
+    } catch (IOException e) {
+      found.add(
+          Finding.error("run-dir", "no file can be made in " + run + ": " + Trouble.of(e) + "; no daemon can start, commands run natively",
+              "make room or have it mounted read-write, or set VRIFT_RUNTIME_DIR to another directory of yours", null));
+    }
+  }
+
   void settings(UserDirs dirs, String root) {
     Config c = Config.load(Config.SYSTEM, dirs.config(), root.isEmpty() ? null : Path.of(root), System.getenv(), List.of());
     for (String problem : c.problems()) {
@@ -94,6 +113,11 @@ final class UserChecks {
         if (o instanceof Map<?, ?> p && p.get("supervision") instanceof Map<?, ?> s && List.of("waiting", "quarantined", "fencing").contains(s.get("state"))) {
           found.add(
               Finding.error("daemon", p.get("root") + " is not served (" + s.get("state") + "): " + s.get("last_failure") + reason(p), "vrift restart in that project, when the cause is gone", null));
+        }
+        if (o instanceof Map<?, ?> p && p.get("limits") instanceof List<?> notes) {
+          for (Object note : notes) {
+            found.add(Finding.warning("limit", p.get("root") + ": " + note, "docs/LIMITS.md says of each limit what it means and when it ends", null));
+          }
         }
       }
     } catch (WireException e) {
