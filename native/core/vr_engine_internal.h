@@ -99,7 +99,7 @@ struct vr_engine {
   uint32_t scan_dir;
   int32_t scan_wd;
   uint32_t uid;
-  uint64_t scrub_due, sweep_due, patrol_due;
+  uint64_t scrub_due, sweep_due, sweep_pass_due, patrol_due;
   uint32_t words[4];    /* of the board, as last seen: vr_guard */
   uint64_t patrol;      /* where the patrol goes on: buckets, then nodes */
   uint64_t haste;       /* after an adoption: so many steps of it are to be made soon */

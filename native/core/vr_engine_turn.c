@@ -17,8 +17,10 @@
 #define PATROL_NS 20000000ull
 #define PATROL_STEP 64
 #define HASTE_STEP 400
-#define SWEEP_STEP 32
+#define SWEEP_STEP 32   /* entries looked at in a step, */
+#define SWEEP_PASSED 1024 /* nodes that are none (or in work already) passed over for it */
 #define SWEEP_NS 20000000ull
+#define SWEEP_PASS_NS 500000000ull /* from the begin of a pass to the next: a small tree needs no more */
 
 /* Step "ver": which slots are dirty, and at which value. Blocks of eight without a difference are passed over: a turn every few
  * milliseconds must not cost a walk with a branch for each slot. */
@@ -186,11 +188,19 @@ static void verify_some(struct vr_engine *e, uint64_t until) {
 static void sweep(struct vr_engine *e) {
   if (e->now < e->sweep_due) return;
   e->sweep_due = e->now + SWEEP_NS;
-  for (uint32_t i = 0; i < SWEEP_STEP && e->st->node_count; i++) {
-    if (e->sweep >= e->st->node_count) e->sweep = 0;
+  for (uint32_t looked = 0, passed = 0; looked < SWEEP_STEP && passed < SWEEP_PASSED && looked + passed < e->st->node_count;) {
+    if (e->sweep >= e->st->node_count) {
+      if (e->now < e->sweep_pass_due) return;
+      e->sweep_pass_due = e->now + SWEEP_PASS_NS;
+      e->sweep = 0;
+    }
     uint32_t n = e->sweep++;
     struct vr_node *x = &e->nodes[n];
-    if ((x->flags & (N_EXCLUDED | N_GONE | N_QUEUED)) || e->dirty[vr_slot(x->hash)]) continue;
+    if ((x->flags & (N_EXCLUDED | N_GONE | N_QUEUED)) || e->dirty[vr_slot(x->hash)]) {
+      passed++;
+      continue;
+    }
+    looked++;
     struct statx st;
     char rel[VR_REL_MAX];
     struct vr_entry *y = vr_entry_at(e, x->off);

@@ -232,8 +232,9 @@ static void ask(const char *rel) {
                 x.mode == st.st_mode && x.blocks == (uint64_t)st.st_blocks && x.mtime == (uint64_t)st.st_mtim.tv_sec;
   if (a == VR_FOUND ? r == 0 && x.ino == st.st_ino && (linked || by_name) : a == VR_ENOENT ? r == ENOENT : r == ENOTDIR) return;
   wrong++;
-  fprintf(stderr, "wrong: %s: answer %d, kernel errno %d, ino %d size %d mode %d nlink %d ctime %d\n", rel, a, r, x.ino == st.st_ino, x.size == (uint64_t)st.st_size,
-          x.mode == st.st_mode, x.nlink == st.st_nlink, x.ctime_ns == (uint64_t)st.st_ctim.tv_nsec);
+  fprintf(stderr, "wrong: %s: answer %d, kernel errno %d, ino %d size %d mode %d nlink %d ctime %d mtime %d blocks %d\n", rel, a, r, x.ino == st.st_ino, x.size == (uint64_t)st.st_size,
+          x.mode == st.st_mode, x.nlink == st.st_nlink, x.ctime_ns == (uint64_t)st.st_ctim.tv_nsec,
+          x.mtime_ns == (uint64_t)st.st_mtim.tv_nsec, x.blocks == (uint64_t)st.st_blocks);
 }
 static void ask_random(void) {
   char p[64];

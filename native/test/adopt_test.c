@@ -5,11 +5,13 @@
 
 /* ---- random kills */
 
-/* What was done through a link that was gone before the daemon looked is the sweep's (docs/LIMITS.md): by then it has seen all that there is. */
-#define SWEPT_MS 500
+/* What was done through a link that was gone before the daemon looked is the sweep's (docs/LIMITS.md): by then it has seen all that there is.
+ * It looks at 1,600 a second, and renamed directories let the tree grow to some thousands. */
+static unsigned swept_ms(void) { return 500 + (unsigned)(known + native); }
 
 static void random_rounds(int rounds) {
-  int adopted = 0, tried = 0;
+  int adopted = 0, tried = 0, last_linked = 0;
+  unsigned rest = 0; /* ms */
   int64_t begun = now_ms();
   plant(300);
   begin_daemon("", 0);
@@ -18,7 +20,7 @@ static void random_rounds(int rounds) {
     char arm[80] = "";
     int points = engine_points();
     if (dice(3)) snprintf(arm, sizeof arm, "%s:kill:%u", engine_point((int)dice((unsigned)points)), 1 + dice(dice(2) ? 3 : 40));
-    if (linked) settle(), pause_ms(SWEPT_MS);
+    if (linked) last_linked = i, rest = swept_ms(), settle(), pause_ms(rest);
     arm_daemon(arm);
     int64_t until = now_ms() + dice(60);
     linked = dice(12) == 0 ? 1 : 0;
@@ -48,7 +50,7 @@ static void random_rounds(int rounds) {
     for (int k = 0; k < 200; k++) ask_random(), dice(8) ? 0 : pause_ms(1);
     if (i % 4 == 3) settle();
     ask_all();
-    if (wrong) CHECK(0, "round %d of seed %u: %d wrong answers", i, seed_given, wrong);
+    if (wrong) CHECK(0, "round %d of seed %u: %d wrong answers, %d known, %d native; links until round %d, then %u ms for the sweep", i, seed_given, wrong, known, native, last_linked - 1, rest);
     if (i % 500 == 499) { /* a long storm that is stopped has its count */
       printf("seed %u: %d rounds, gone on with after %d, %lld s\n", seed_given, i + 1, adopted, (long long)(now_ms() - begun) / 1000);
       fflush(stdout);
