@@ -281,9 +281,10 @@ void vr_put_entry(struct vr_engine *e, uint32_t n, const struct statx *st, uint3
     if (state & VR_ENTRY_CLEAN) {
       if (!same || !(f & N_KEPT)) note_change(e, n);
       e->nodes[n].flags |= N_KEPT;
-      if (!S_ISDIR(st->stx_mode)) vr_ino_note(e, n, st->stx_ino);
     }
   }
+  /* Also of what has not changed: another path may have had the inode meanwhile, or a predecessor died before it came to this. */
+  if ((state & VR_ENTRY_CLEAN) && !S_ISDIR(st->stx_mode)) vr_ino_note(e, n, st->stx_ino);
   VR_IN_ORDER();
   e->st->writing = 0;
 }

@@ -211,6 +211,7 @@ static void edge(void) {
   if (look() && vr_newest_drain(&vdir) > need) need = vr_newest_drain(&vdir);
 }
 
+static void tell_history(const char *rel);
 static void ask(const char *rel) {
   struct vr_entry x;
   char target[1100], path[4300];
@@ -235,6 +236,7 @@ static void ask(const char *rel) {
   fprintf(stderr, "wrong: %s: answer %d, kernel errno %d, ino %d size %d mode %d nlink %d ctime %d mtime %d blocks %d\n", rel, a, r, x.ino == st.st_ino, x.size == (uint64_t)st.st_size,
           x.mode == st.st_mode, x.nlink == st.st_nlink, x.ctime_ns == (uint64_t)st.st_ctim.tv_nsec,
           x.mtime_ns == (uint64_t)st.st_mtim.tv_nsec, x.blocks == (uint64_t)st.st_blocks);
+  tell_history(rel);
 }
 static void ask_random(void) {
   char p[64];
@@ -303,24 +305,53 @@ static void plant(int files) {
   }
   edge();
 }
+/* What was done to the tree, the newest last: a wrong answer tells the history of its name. */
+#define HISTORY 65536
+static struct done {
+  int64_t ms;
+  int what, worked;
+  char a[24], b[24];
+} history[HISTORY];
+static unsigned long changes;
+static void note(int what, int worked, const char *a, const char *b) {
+  struct done *h = &history[changes++ % HISTORY];
+  h->ms = now_ms(), h->what = what, h->worked = worked;
+  snprintf(h->a, sizeof h->a, "%.23s", a), snprintf(h->b, sizeof h->b, "%.23s", b);
+}
+static int concerns(const struct done *h, const char *rel) {
+  if (!strcmp(h->a, rel) || !strcmp(h->b, rel)) return 1;
+  return (h->what == 6 || h->what == 11) && h->worked;
+}
+static void tell_history(const char *rel) {
+  unsigned long from = changes > HISTORY ? changes - HISTORY : 0, told_of = 0;
+  for (unsigned long i = changes; i-- > from && told_of < 12;) {
+    const struct done *h = &history[i % HISTORY];
+    if (!concerns(h, rel)) continue;
+    fprintf(stderr, "  %lld ms ago: %d (%s) %s %s\n", (long long)(now_ms() - h->ms), h->what, h->worked ? "done" : "failed", h->a, h->b);
+    told_of++;
+  }
+}
+
 static void change(void) {
   char a[64], b[96], d1[64], d2[64];
+  int what = (int)dice(14), worked = 0;
   snprintf(a, sizeof a, "d%u/f%u", dice(6), dice(14)), snprintf(b, sizeof b, "d%u/f%u", dice(6), dice(14));
   snprintf(d1, sizeof d1, "d%u", dice(6)), snprintf(d2, sizeof d2, "d%u/sub", dice(6));
-  switch (dice(14)) {
-    case 0: case 1: case 2: put(a, "some text"); break;
-    case 3: unlink(at(a)); break;
-    case 4: rename(at(a), at(b)); break;
-    case 5: mkdir(at(d1), 0755); break;
-    case 6: rename(at(d1), at(d2)); break;
-    case 7: chmod(at(d1), dice(2) ? 0755 : 0711); break;
-    case 8: if (symlink(b, at(a))) {} break;
-    case 9: if (linked && link(at(a), at(b))) {} break;
-    case 10: chmod(at(a), 0600 + dice(64)); break;
-    case 11: rename(at(d2), at(d1)); break;
-    case 12: if (truncate(at(a), dice(9000))) {} break;
-    case 13: snprintf(b, sizeof b, "%s/f%u", d2, dice(14)), put(b, "below"); break;
+  switch (what) {
+    case 0: case 1: case 2: put(a, "some text"), worked = 1; break;
+    case 3: worked = unlink(at(a)) == 0; break;
+    case 4: worked = rename(at(a), at(b)) == 0; break;
+    case 5: worked = mkdir(at(d1), 0755) == 0; break;
+    case 6: worked = rename(at(d1), at(d2)) == 0; break;
+    case 7: worked = chmod(at(d1), dice(2) ? 0755 : 0711) == 0; break;
+    case 8: worked = symlink(b, at(a)) == 0; break;
+    case 9: worked = linked && link(at(a), at(b)) == 0; break;
+    case 10: worked = chmod(at(a), 0600 + dice(64)) == 0; break;
+    case 11: worked = rename(at(d2), at(d1)) == 0; break;
+    case 12: worked = truncate(at(a), dice(9000)) == 0; break;
+    case 13: snprintf(b, sizeof b, "%s/f%u", d2, dice(14)), put(b, "below"), worked = 1; break;
   }
+  note(what, worked, what >= 5 && what <= 7 ? d1 : what == 11 ? d2 : a, what == 6 ? d2 : what == 11 ? d1 : b);
 }
 /* Half of them with a record, as by a client that names the whole project; nobody has to wait for a drain then. */
 static void random_change(void) {
