@@ -60,7 +60,7 @@ final class UserChecks {
       }
     } catch (IOException e) {
       found.add(
-          Finding.error("run-dir", "no file can be made in " + run + ": " + Trouble.of(e) + "; no daemon can start, commands run natively",
+          Finding.error("run-dir", "no file can be made in " + run + ": " + Trouble.of(e) + "; no daemon can start there, and without one commands run natively",
               "make room or have it mounted read-write, or set VRIFT_RUNTIME_DIR to another directory of yours", null));
     }
   }
