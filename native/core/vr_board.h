@@ -100,6 +100,7 @@ enum vr_bell {
   VR_BELL_DRAIN,  /* a turn is due in some ms: only for who wants a drain of an empty queue */
   VR_BELL_OWN     /* events wait for that turn, so no drain can be had before: for its own threads only */
 };
+#define VR_WANT_MANY 64u /* of want and want_turn: what makes a turn due soon. Added at once by who cannot do without one */
 static inline void vr_ring_now(struct vr_board *b) {
   if (__atomic_load_n(&b->dyn->bell, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&b->dyn->bell, VR_BELL_UP, __ATOMIC_SEQ_CST))
     vr_sys6(SYS_futex, (long)&b->dyn->bell, 1 /* FUTEX_WAKE */, 1, 0, 0, 0);

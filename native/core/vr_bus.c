@@ -5,20 +5,23 @@
 #include "vr_sys.h"
 
 #define RANGES 64
+#define NEAR 4 /* the board and a VDir or two */
 
 static struct range {
   uintptr_t base; /* 0: free; stored last */
   size_t size;
   uint32_t kind, covered;
-} ranges[RANGES] __attribute__((section(".bss.2warm"))); /* in the shim: shim.h, WARM_BSS */
+} ranges[RANGES], near_ranges[NEAR] __attribute__((section(".bss.warm1"))); /* in the shim: shim.h, WARM_BSS. The first of ranges are not used */
+
+static inline struct range *range_at(int i) { return i < NEAR ? &near_ranges[i] : &ranges[i]; }
 
 int vr_bus_add(const void *base, size_t size, enum vr_bus_kind kind) {
-  __atomic_fetch_or(&ranges[0].base, 0, __ATOMIC_RELAXED); /* a page that is read first and then written costs two faults */
   for (int i = 0; i < RANGES; i++) {
-    uintptr_t was = __atomic_load_n(&ranges[i].base, __ATOMIC_ACQUIRE);
+    struct range *r = range_at(i);
+    uintptr_t was = __atomic_load_n(&r->base, __ATOMIC_ACQUIRE);
     if (was && was != (uintptr_t)base) continue;
-    ranges[i].size = size, ranges[i].kind = kind, ranges[i].covered = 0;
-    __atomic_store_n(&ranges[i].base, (uintptr_t)base, __ATOMIC_RELEASE);
+    r->size = size, r->kind = kind, r->covered = 0;
+    __atomic_store_n(&r->base, (uintptr_t)base, __ATOMIC_RELEASE);
     return 0;
   }
   return -1;
@@ -26,8 +29,9 @@ int vr_bus_add(const void *base, size_t size, enum vr_bus_kind kind) {
 
 static struct range *find(uintptr_t at) {
   for (int i = 0; i < RANGES; i++) {
-    uintptr_t base = __atomic_load_n(&ranges[i].base, __ATOMIC_ACQUIRE);
-    if (base && at >= base && at - base < ranges[i].size) return &ranges[i];
+    struct range *r = range_at(i);
+    uintptr_t base = __atomic_load_n(&r->base, __ATOMIC_ACQUIRE);
+    if (base && at >= base && at - base < r->size) return r;
   }
   return NULL;
 }

@@ -10,7 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TURN_GAP_NS 8000000ull /* at least between turns that are made because a slot was dirty or events came */
+#define TURN_GAP_NS 8000000ull   /* at least between turns that are made because a slot was dirty or events came */
+#define TURN_LATE_NS 32000000ull /* the same while few could not be answered for it: a turn costs what some 200 real calls do */
 
 /* What is there of bit 0 an event, bit 1 wake_fd (which is read), bit 2 a change of the mount table. */
 static int look(struct vr_engine *e, int wake_fd, int events, int timeout_ms) {
@@ -53,35 +54,46 @@ static void sleep_on_bell(struct vr_engine *e, enum vr_bell bell, uint64_t ns) {
   syscall(SYS_futex, &e->board.dyn->bell, FUTEX_WAIT, (uint32_t)bell, &t, NULL, 0);
 }
 
+/* Is a reader's report of damage to be looked into, or would enough questions have been answered since the last turn, had another been made? */
+static int pressing(struct vr_engine *e) {
+  struct vr_board_dyn *b = e->board.dyn;
+  if (__atomic_load_n(&b->corrupt, __ATOMIC_SEQ_CST) != e->st->corrupt_seen) return 1;
+  uint32_t n = __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST) - e->want_turn_seen + __atomic_load_n(&b->want, __ATOMIC_SEQ_CST) - e->want_hurried;
+  return n >= VR_WANT_MANY;
+}
+
 int vr_engine_hurry(struct vr_engine *e, int wake_fd, int timeout_ms) {
   struct vr_board_dyn *b = e->board.dyn;
-  uint64_t begun = vr_clock(CLOCK_MONOTONIC), end = begun + (uint64_t)timeout_ms * 1000000u, soon = begun + TURN_GAP_NS;
+  uint64_t begun = vr_clock(CLOCK_MONOTONIC), end = begun + (uint64_t)timeout_ms * 1000000u, soon = begun + TURN_GAP_NS, late = begun + TURN_LATE_NS;
   uint32_t turns = __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST);
-  if ((turns != e->want_turn_seen || !e->drained) && soon < end) end = soon;
+  if ((turns != e->want_turn_seen || !e->drained) && late < end) end = late;
   e->want_turn_seen = turns;
+  e->want_hurried = __atomic_load_n(&b->want, __ATOMIC_SEQ_CST);
   for (;;) {
     uint32_t want = __atomic_load_n(&b->want, __ATOMIC_SEQ_CST);
     int bits = e->drained ? drain_of_nothing(e, wake_fd) : look(e, wake_fd, 0, 0);
+    uint64_t now = vr_clock(CLOCK_MONOTONIC);
     if (bits) {
       /* Events: the next turn applies them, but they are gathered a little, or each of them would cost one. */
-      if (bits != 1 || vr_clock(CLOCK_MONOTONIC) >= soon) return bits;
-      if (soon < end) end = soon;
+      if (bits != 1 || now >= late) return bits;
+      if (late < end) end = late;
     }
-    uint64_t now = vr_clock(CLOCK_MONOTONIC);
     turns = __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST);
-    if (turns != e->want_turn_seen && soon < end) end = soon;
-    if (now >= end) return 0;
-    enum vr_bell bell = bits || !e->drained ? VR_BELL_OWN : end <= soon ? VR_BELL_DRAIN : VR_BELL_ANY;
+    if (turns != e->want_turn_seen && late < end) end = late;
+    if (now >= end || (now >= soon && pressing(e))) return bits;
+    enum vr_bell bell = bits || !e->drained ? VR_BELL_OWN : end <= late ? VR_BELL_DRAIN : VR_BELL_ANY;
+    uint64_t until = now < soon ? soon : now + TURN_GAP_NS; /* what is pressing is looked for then */
+    if (until > end) until = end;
     __atomic_store_n(&b->bell, bell, __ATOMIC_SEQ_CST);
     /* Whoever wanted something before he could see the bell is seen here. */
     if (bits || ((bell == VR_BELL_OWN || __atomic_load_n(&b->want, __ATOMIC_SEQ_CST) == want) && __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST) == turns)) {
-      sleep_on_bell(e, bell, end - now);
+      sleep_on_bell(e, bell, until - now);
     }
     __atomic_store_n(&b->bell, VR_BELL_UP, __ATOMIC_SEQ_CST);
   }
 }
 
 void vr_engine_ring(struct vr_engine *e) {
-  __atomic_fetch_add(&e->board.dyn->want_turn, 1, __ATOMIC_SEQ_CST); /* seen by whoever is just about to sleep */
+  __atomic_fetch_add(&e->board.dyn->want_turn, VR_WANT_MANY, __ATOMIC_SEQ_CST); /* seen by whoever is just about to sleep */
   vr_ring_now(&e->board);
 }

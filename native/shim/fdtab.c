@@ -9,6 +9,7 @@
 #include "writer.h"
 
 #define HELD_MAX 4096
+#define HELD_NEAR 8
 #define LOW_MAX 64 /* descriptors that most processes have no more of */
 #define DIR_MAX 128
 #define DIR_PATH_MAX 1000
@@ -31,8 +32,9 @@ struct dir {
   char path[DIR_PATH_MAX];
 };
 
-static uint64_t low_words[LOW_MAX] WARM_BSS, words[SHIM_FD_MAX];
-static struct held objects[HELD_MAX];
+static uint64_t low_words[LOW_MAX] WARM_FIRST_BSS, words[SHIM_FD_MAX];
+static struct held near_objects[HELD_NEAR] WARM_BSS, objects[HELD_MAX]; /* the first of objects are not used */
+static inline struct held *object_at(uint32_t i) { return (i %= HELD_MAX) < HELD_NEAR ? &near_objects[i] : &objects[i]; }
 static struct dir dirs[DIR_MAX];
 static uint32_t held_high HOT_BSS, held_hint HOT_BSS, dir_hint HOT_BSS, fd_high HOT_BSS, forks HOT_BSS;
 static uint32_t *fork_canary HOT_BSS; /* NULL: nothing that a child would share was written yet.
@@ -79,7 +81,7 @@ static void raise_to(uint32_t *high, uint32_t value) {
 static int new_held(int record, int staged, uint64_t ino) {
   uint32_t at = __atomic_load_n(&held_hint, __ATOMIC_RELAXED);
   for (uint32_t i = 0; i < HELD_MAX; i++, at++) {
-    struct held *h = &objects[at % HELD_MAX];
+    struct held *h = object_at(at);
     uint32_t none = 0;
     if (__atomic_load_n(&h->refs, __ATOMIC_RELAXED) != 0 ||
         !__atomic_compare_exchange_n(&h->refs, &none, RELEASING, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
@@ -99,7 +101,7 @@ static int new_held(int record, int staged, uint64_t ino) {
 
 /* Takes a reference to the object of a word, while it is still the same object. 1: taken. */
 static int hold(uint64_t w) {
-  struct held *h = &objects[index_of(w) % HELD_MAX];
+  struct held *h = object_at(index_of(w));
   uint32_t n = __atomic_load_n(&h->refs, __ATOMIC_ACQUIRE);
   do
     if (n == 0 || n >= RELEASING) return 0;
@@ -108,7 +110,7 @@ static int hold(uint64_t w) {
 }
 
 static void drop(uint64_t w) {
-  struct held *h = &objects[index_of(w) % HELD_MAX];
+  struct held *h = object_at(index_of(w));
   uint32_t n = __atomic_load_n(&h->refs, __ATOMIC_ACQUIRE);
   do
     if (n == 0 || n >= RELEASING) return;
@@ -130,12 +132,12 @@ static void escape(struct held *h) {
 void shim_fd_escape_all(void) {
   if (!shim.board.base) return;
   uint32_t high = __atomic_load_n(&held_high, __ATOMIC_ACQUIRE);
-  for (uint32_t i = 0; i < high; i++) escape(&objects[i]);
+  for (uint32_t i = 0; i < high; i++) escape(object_at(i));
 }
 void shim_fd_escape(int fd) {
   if (!in_range(fd) || !is_write(load(fd)) || shim_in_vfork_child()) return;
   if (kind_of(load(fd)) == SHIM_FD_STAGED) shim_stage_promote_fd(fd);
-  escape(&objects[index_of(load(fd)) % HELD_MAX]);
+  escape(object_at(index_of(load(fd))));
 }
 
 /* Only those that a child gets without further ado. */
@@ -144,7 +146,7 @@ void shim_fd_escape_inherited(void) {
   if (high > SHIM_FD_MAX) high = SHIM_FD_MAX;
   for (uint32_t fd = 0; fd < high && shim.board.base; fd++) {
     uint64_t w = load((int)fd);
-    if (is_write(w) && !(raw2(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC)) escape(&objects[index_of(w) % HELD_MAX]);
+    if (is_write(w) && !(raw2(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC)) escape(object_at(index_of(w)));
   }
 }
 
@@ -153,7 +155,7 @@ void shim_board_replaced(void) {
   shim_stage_promote_all(); /* nobody who looks would find them in the new one */
   uint32_t high = __atomic_load_n(&held_high, __ATOMIC_ACQUIRE);
   for (uint32_t i = 0; i < high; i++) {
-    struct held *h = &objects[i];
+    struct held *h = object_at(i);
     if (__atomic_load_n(&h->refs, __ATOMIC_ACQUIRE) == 0) continue;
     struct vr_intent in;
     vr_intent_init(&in);
@@ -167,7 +169,7 @@ void shim_board_replaced(void) {
 /* --- words --- */
 /* w was the descriptor's word, and the number is another file's now. */
 static void forget_word(int fd, uint64_t w) {
-  const struct held *h = &objects[index_of(w) % HELD_MAX];
+  const struct held *h = object_at(index_of(w));
   if (kind_of(w) == SHIM_FD_STAGED && h->generation == (uint32_t)(w >> 32) && h->staged) shim_stage_closed_unseen(h->staged - 1, fd);
   if (is_write(w)) drop(w);
   else if (kind_of(w) == SHIM_FD_DIR) __atomic_store_n(&dirs[index_of(w) % DIR_MAX].used, 0, __ATOMIC_RELEASE);
@@ -186,7 +188,7 @@ int shim_fd_is_held(int fd) {
   if (!in_range(fd)) return 0;
   uint64_t w = load(fd);
   if (!is_write(w)) return 0;
-  struct held *h = &objects[index_of(w) % HELD_MAX];
+  struct held *h = object_at(index_of(w));
   return h->record >= 0 && !(__atomic_load_n(&h->flags, __ATOMIC_ACQUIRE) & HELD_ESCAPED) && h->generation == (uint32_t)(w >> 32);
 }
 
@@ -293,8 +295,8 @@ void shim_fd_opened_write_at(int fd, int token, uint32_t mark) {
     if (!child) shim_fd_forget(fd);
     return;
   }
-  publish(fd, word_of(SHIM_FD_WRITE, (uint32_t)object, objects[object].generation));
-  if ((mark & 1) || shim_fork_mark() != mark) escape(&objects[object]); /* a child may have a copy */
+  publish(fd, word_of(SHIM_FD_WRITE, (uint32_t)object, object_at((uint32_t)object)->generation));
+  if ((mark & 1) || shim_fork_mark() != mark) escape(object_at((uint32_t)object)); /* a child may have a copy */
 }
 void shim_fd_opened_write(int fd, int token) { shim_fd_opened_write_at(fd, token, shim_fork_mark()); }
 
@@ -306,13 +308,13 @@ uint32_t shim_fd_expected(void) {
 void shim_fd_opened_staged(int fd, int staged_index, int held_record, uint64_t ino) {
   if (!in_range(fd)) return;
   int object = new_held(held_record, staged_index + 1, ino);
-  if (object >= 0) publish(fd, word_of(SHIM_FD_STAGED, (uint32_t)object, objects[object].generation));
+  if (object >= 0) publish(fd, word_of(SHIM_FD_STAGED, (uint32_t)object, object_at((uint32_t)object)->generation));
 }
 void shim_fd_unstaged(int fd) {
   if (!in_range(fd)) return;
   uint64_t w = load(fd);
   if (kind_of(w) != SHIM_FD_STAGED) return;
-  struct held *h = &objects[index_of(w) % HELD_MAX];
+  struct held *h = object_at(index_of(w));
   h->staged = 0;
   if (h->record >= 0) vr_record_staged(&shim.board, h->record, 0, 0); /* its path slot may be published */
   __atomic_compare_exchange_n(word_at(fd), &w, (w & ~7ull) | SHIM_FD_WRITE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
@@ -329,7 +331,7 @@ uint64_t shim_fd_take(int fd) {
 }
 int shim_fd_taken_staged(uint64_t word, int fd, int (*real_close)(int), int *result) {
   if (kind_of(word) != SHIM_FD_STAGED) return 0;
-  int staged = objects[index_of(word) % HELD_MAX].staged;
+  int staged = object_at(index_of(word))->staged;
   if (!staged) return 0;
   *result = shim_stage_commit(staged - 1, fd, real_close);
   return 1;
@@ -366,24 +368,24 @@ int shim_dup_begin(int from) {
   if (!in_range(from) || !is_write(load(from))) return 0;
   if (shim_in_vfork_child()) { /* its copy goes into the program that it will exec; the object is shared with the parent */
     if (kind_of(load(from)) == SHIM_FD_STAGED) shim_stage_promote_fd(from);
-    escape(&objects[index_of(load(from)) % HELD_MAX]);
+    escape(object_at(index_of(load(from))));
     return 0;
   }
   if (kind_of(load(from)) == SHIM_FD_STAGED) shim_stage_promote_fd(from);
   uint64_t w = load(from);
   if (!is_write(w) || !hold(w)) return 0;
-  if (objects[index_of(w) % HELD_MAX].generation == (uint32_t)(w >> 32)) return (int)index_of(w) + 1;
+  if (object_at(index_of(w))->generation == (uint32_t)(w >> 32)) return (int)index_of(w) + 1;
   drop(w); /* closed and used anew in between: the real dup will fail */
   return 0;
 }
 void shim_dup_end(int reference, int to) {
   int saved = errno;
-  uint64_t w = reference ? word_of(SHIM_FD_WRITE, (uint32_t)reference - 1, objects[reference - 1].generation) : 0;
+  uint64_t w = reference ? word_of(SHIM_FD_WRITE, (uint32_t)reference - 1, object_at((uint32_t)reference - 1)->generation) : 0;
   if (to < 0) {
     if (reference) drop(w);
   } else if (!in_range(to)) {
     if (reference) {
-      escape(&objects[reference - 1]);
+      escape(object_at((uint32_t)reference - 1));
       drop(w);
     }
   } else if (w || load(to)) {

@@ -16,6 +16,7 @@ struct shim_state shim STATE_BSS;
 #define SHORT_TEXT 640
 static char short_text[SHORT_TEXT] HOT_BSS;
 static char text[5 * (VR_ROOT_PATH_MAX + 32) + 2 * (SHIM_LIBRARY_MAX + 32)] FAR_BSS;
+static volatile uint32_t warm WARM_BSS;
 static uint32_t short_used HOT_BSS, text_used HOT_BSS;
 
 struct settings {
@@ -127,7 +128,11 @@ static int wanted(struct settings *s) {
   return 1;
 }
 
-__attribute__((constructor(101))) static void start(int argc, char **argv, char **envp) {
+/* DT_INIT and DT_FINI (Makefile) rather than constructors, whose table of two pointers was a page that every process had to copy. */
+HIDDEN void shim_start(int argc, char **argv, char **envp);
+HIDDEN void shim_stop(void);
+
+void shim_start(int argc, char **argv, char **envp) {
   (void)argc, (void)argv;
   struct settings s = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
   int saved = errno;
@@ -149,12 +154,14 @@ __attribute__((constructor(101))) static void start(int argc, char **argv, char 
   shim_report_init(value(shim.var_trace), value(shim.var_verify_log));
   if (s.fault) vr_fault_arm(value(s.fault), value(keep_short(s.fault_log)));
   shim.leaky = 1;
+  warm = 1; /* a page that is read first and then written costs two faults */
   __atomic_store_n(&shim.ready, 1, __ATOMIC_RELEASE);
   if (shim_is_first()) shim_fd_inherited();
   errno = saved;
 }
 
-__attribute__((destructor)) static void stop(void) {
+void shim_stop(void) {
+  shim_ending();
   if (shim_active()) shim_count_flush();
 }
 

@@ -4,14 +4,14 @@
 #include <linux/openat2.h>
 #include "writer.h"
 
-#define CACHE_WORDS 512
+#define CACHE_WORDS 64
 #define LINK_DEPTH_MAX 4
 #define PROC_FD_MAX 40
 
 /* One word per parent: a hash of its name, of ver[0] and of the working directory's number. Nothing is ever invalid for long: when
  * ver[0] moves no word matches any more. A wrong match needs a collision of 64 bits. */
-static uint64_t real_parents[CACHE_WORDS];
-static uint64_t outside_parents[CACHE_WORDS];
+static uint64_t real_parents[CACHE_WORDS] WARM_BSS;
+static uint64_t outside_parents[CACHE_WORDS] WARM_BSS;
 static uint64_t cwd_number HOT_BSS;
 
 void shim_intent_cwd_moved(void) { __atomic_fetch_add(&cwd_number, 1, __ATOMIC_SEQ_CST); }

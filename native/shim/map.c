@@ -208,7 +208,7 @@ static int pair_ok(const struct shim_mapped *m, uint64_t vdir_id) {
 static int map_vdir(uint64_t vdir_id, int vouched) {
   if (mapped_count >= MAPPED_MAX) return 0;
   struct shim_mapped *m = &mapped[mapped_count];
-  memset(m, 0, sizeof *m);
+  memset(m, 0, offsetof(struct shim_mapped, v.header)); /* what of the header is used is copied */
   size_t size;
   void *p = map_file("/dev/shm/vrift_vdir_", vdir_id, 0, NULL, 0, &size);
   if (!p) return 0;
@@ -272,7 +272,7 @@ void shim_classify(const struct vr_vdir *v) {
   for (unsigned i = 0; i < VR_BOARD_CLASSIFY; i++) {
     uint64_t empty = 0;
     if (!__atomic_compare_exchange_n(&shim.board.classify[i], &empty, pid, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) continue;
-    __atomic_fetch_add(&shim.board.dyn->want_turn, 1, __ATOMIC_SEQ_CST); /* it must be looked at while we live */
+    __atomic_fetch_add(&shim.board.dyn->want_turn, VR_WANT_MANY, __ATOMIC_SEQ_CST); /* it must be looked at while we live */
     vr_ring(&shim.board, 1);
     return;
   }

@@ -148,16 +148,16 @@ static struct spawn_open {
   const void *actions; /* NULL: free */
   char path[SPAWN_PATH_MAX];
 } spawn_opens[SPAWN_OPENS];
-static uint32_t spawn_open_lost; /* one did not fit: every spawn with actions counts as blind */
+static uint32_t spawn_open_lost HOT_BSS; /* one did not fit: every spawn with actions counts as blind */
 /* Descriptors that the actions copy: the copy is inherited whatever FD_CLOEXEC says. */
 static struct {
   const void *actions; /* NULL: free */
   int fd;
 } spawn_dups[SPAWN_DUPS];
-static uint32_t spawn_dup_lost; /* one did not fit: every spawn with actions hands on everything */
+static uint32_t spawn_dup_lost HOT_BSS; /* one did not fit: every spawn with actions hands on everything */
 /* Actions that change the directory: what they open by a relative name after that is not known here. */
 static const void *spawn_moves[SPAWN_DUPS];
-static uint32_t spawn_move_lost; /* one did not fit: any actions may be such */
+static uint32_t spawn_move_lost HOT_BSS; /* one did not fit: any actions may be such */
 
 static void spawn_moved(const void *actions) {
   for (int i = 0; i < SPAWN_DUPS; i++) {

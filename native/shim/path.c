@@ -15,7 +15,7 @@ static struct {
   int len;
   uint64_t ver0, generation;
   char rel[SHIM_PATH_MAX];
-} cwd FAR_BSS;
+} cwd WARM_LAST_BSS; /* the rest of a long one is another page */
 static uint64_t cwd_generation = 1; /* never 0, which cwd.generation is at first */
 
 void shim_cwd_changed(void) { __atomic_fetch_add(&cwd_generation, 1, __ATOMIC_SEQ_CST); }

@@ -10,12 +10,15 @@
 #define HIDDEN __attribute__((visibility("hidden")))
 #define EXPORT __attribute__((visibility("default")))
 #define SHIM_PATH_MAX 4096
-/* What every process touches lies together, at the front of .bss (it is sorted by name), where the end of the page of .data is left: that page
- * is paid for anyway. A test holds it to that (native/test/house_test.sh). Behind it what a process touches that does more than ask a little, and
- * then what is larger and touched at its beginning only. */
+/* A page that is touched is paid for, more than all that is done with it in a short process. What every process touches lies together, at the
+ * front of .bss (it is sorted by name), where the end of the page of .data is left. What a process touches that asks about its project and has
+ * a few descriptors is one page more, WARM: of tables it has the first entries, the others are far. Then what is larger and touched at its
+ * beginning only. A test holds all to that (native/test/house_test.sh). */
 #define HOT_BSS __attribute__((section(".bss.0hot")))
 #define STATE_BSS __attribute__((section(".bss.1state")))
-#define WARM_BSS __attribute__((section(".bss.2warm")))
+#define WARM_FIRST_BSS __attribute__((section(".bss.warm0")))
+#define WARM_BSS __attribute__((section(".bss.warm1")))
+#define WARM_LAST_BSS __attribute__((section(".bss.warm2")))
 #define NEAR_BSS __attribute__((section(".bss.3near")))
 #define FAR_BSS __attribute__((section(".bss.4far")))
 
@@ -45,6 +48,8 @@ static inline int shim_text(const void *p) { return __builtin_expect((uintptr_t)
 
 /* next_symbol.c: in the constructor, when only the libraries of the start are there. */
 HIDDEN void shim_remember_libraries(void);
+/* ops_proc.c: the program ended by itself. */
+HIDDEN void shim_ending(void);
 /* init.c: first thing in the child of a fork: pid, counters. */
 HIDDEN void shim_forked(void);
 

@@ -35,7 +35,7 @@ static int parent_ok(int parent, struct stage_target *t) {
  * replaced nor opened to look at it. */
 #define LOCKED_MAX 16
 static uint64_t locked[LOCKED_MAX];
-static uint32_t locked_count;
+static uint32_t locked_count HOT_BSS;
 
 void shim_stage_locked(int fd) {
   struct statx st;

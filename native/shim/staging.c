@@ -9,7 +9,7 @@
 
 struct stage_slot stage_slots[STAGE_SLOTS];
 uint32_t stage_used HOT_BSS, stage_high HOT_BSS;
-static uint32_t stage_over; /* beside the slots, which who stages touches anyway */
+static uint32_t stage_over WARM_BSS;
 
 void shim_stage_end(void) {
   __atomic_store_n(&stage_over, 1, __ATOMIC_RELAXED);

@@ -95,6 +95,12 @@ if [ -n "${OUT:-}" ] && [ -f "$OUT/libvrift_shim.so" ] && command -v nm >/dev/nu
   at() { nm -n "$OUT/libvrift_shim.so" | awk -v n="$1" '$3 == n { print $1; exit }'; }
   hot=$((0x$(at shim) + 264)) data=$((0x$(at _DYNAMIC)))
   check "hot variables in one page with .data: $hot, $data" test $((hot / 4096)) = $((data / 4096))
+  warm=$((0x$(at low_words))) last=$((0x$(at cwd) + 128))
+  check "warm variables in one page: $warm, $last" test $((warm % 4096)) = 0 -a $((warm / 4096)) = $((last / 4096))
+  check "no table of constructors" not grep -q -E '\.(init|fini)_array' <<<"$(readelf -SW "$OUT/libvrift_shim.so")"
+  loads=$(readelf -lW "$OUT/libvrift_shim.so" | awk '$1 == "LOAD" { print $3, $6 }')
+  read -r start1 size1 start2 _ <<<"$(echo $loads)"
+  check "no hole between code and data: $start1 $size1 $start2" test $((start1 + size1)) = $((start2))
 fi
 
 # -- one version everywhere

@@ -24,7 +24,7 @@ final class ApplyLoop {
   /** Longest pause between turns while serving, ms: well below the lease. */
   private static final int SERVING_MS = 20;
   /** The same while clients wait for drains or something changes, and {@link #CALM_MS} longer. */
-  private static final int HURRY_MS = 10;
+  private static final int HURRY_MS = 32;
   private static final int CALM_MS = 100;
   /** {@link #GATHER_MS} with nobody to serve. */
   private static final int IDLE_GATHER_MS = 50;
@@ -170,32 +170,37 @@ final class ApplyLoop {
     long[] words = new long[EngineReport.WORDS];
     try {
       while (!stopping) {
-        int r = Engine.turn(engine, sessions.serve(), BUDGET_US, words);
-        if (r < 0) {
-          Log.warn("a turn failed: errno " + -r);
-        }
-        FaultPoint.TURN_DONE.hit();
-        EngineReport now = EngineReport.of(words);
-        settledOnce |= now.settledDown() && now.drain() > 0;
-        turns++;
-        synchronized (this) {
-          report = now;
-          notifyAll();
-        }
-        runTasks();
-        FaultPoint.TASKS_DONE.hit();
-        lookForRebuilds(now);
-        if (now.classify() != 0) {
-          classify.run();
-        }
-        handOver();
-        FaultPoint.CHANGES_HANDED_OVER.hit();
-        pause(now);
+        turnOnce(words);
       }
     } catch (RuntimeException | Error e) {
       Log.error("the apply thread died; the daemon ends and is replaced", e);
       Runtime.getRuntime().halt(70);
     }
+  }
+
+  /** A method of its own: a loop that never ends is not compiled for a long time, what it calls is. */
+  private void turnOnce(long[] words) {
+    int r = Engine.turn(engine, sessions.serve(), BUDGET_US, words);
+    if (r < 0) {
+      Log.warn("a turn failed: errno " + -r);
+    }
+    FaultPoint.TURN_DONE.hit();
+    EngineReport now = EngineReport.of(words);
+    settledOnce |= now.settledDown() && now.drain() > 0;
+    turns++;
+    synchronized (this) {
+      report = now;
+      notifyAll();
+    }
+    runTasks();
+    FaultPoint.TASKS_DONE.hit();
+    lookForRebuilds(now);
+    if (now.classify() != 0) {
+      classify.run();
+    }
+    handOver();
+    FaultPoint.CHANGES_HANDED_OVER.hit();
+    pause(now);
   }
 
   private void runTasks() {
