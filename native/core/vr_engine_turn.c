@@ -17,7 +17,7 @@
 #define PATROL_NS 20000000ull
 #define PATROL_STEP 64
 #define HASTE_STEP 400
-#define SWEEP_STEP 32   /* entries looked at in a step, */
+#define SWEEP_STEP 32   /* entries looked at in a step, up to twice as many when it is late, */
 #define SWEEP_PASSED 1024 /* nodes that are none (or in work already) passed over for it */
 #define SWEEP_NS 20000000ull
 #define SWEEP_PASS_NS 500000000ull /* from the begin of a pass to the next: a small tree needs no more */
@@ -187,8 +187,10 @@ static void verify_some(struct vr_engine *e, uint64_t until) {
 /* Bounds what no event tells (atime older than a day, st_blocks, outside links): every entry is looked at again in time. */
 static void sweep(struct vr_engine *e) {
   if (e->now < e->sweep_due) return;
+  uint64_t late = e->now - e->sweep_due; /* turns may be further apart: the rate stays */
+  uint32_t step = late < SWEEP_NS ? (uint32_t)(SWEEP_STEP * (SWEEP_NS + late) / SWEEP_NS) : 2 * SWEEP_STEP;
   e->sweep_due = e->now + SWEEP_NS;
-  for (uint32_t looked = 0, passed = 0; looked < SWEEP_STEP && passed < SWEEP_PASSED && looked + passed < e->st->node_count;) {
+  for (uint32_t looked = 0, passed = 0; looked < step && passed < SWEEP_PASSED && looked + passed < e->st->node_count;) {
     if (e->sweep >= e->st->node_count) {
       if (e->now < e->sweep_pass_due) return;
       e->sweep_pass_due = e->now + SWEEP_PASS_NS;

@@ -2,6 +2,7 @@
  * somebody set for one build: they are raised as far as this process may, and where that is not enough none is started. */
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <linux/capability.h>
 #include <string.h>
@@ -40,11 +41,26 @@ static int may_raise(int which, rlim_t least, const struct rlimit *now) {
   return 1;
 }
 
-/* The kernel counts no processes for the superuser and for who may raise limits. */
+/* Whom the kernel knows user 0 of this user namespace as (user_namespaces(7)): 0, somebody else (a container without root's help), or unknown. */
+enum outside { OUTSIDE_ROOT, OUTSIDE_ALL_ALIKE, OUTSIDE_OTHER };
+static enum outside outside(void) {
+  FILE *f = fopen("/proc/self/uid_map", "re");
+  enum outside is = OUTSIDE_OTHER;
+  unsigned long in, out, count;
+  while (f && fscanf(f, "%lu %lu %lu", &in, &out, &count) == 3)
+    if (in == 0 && out == 0) is = count == UINT32_MAX ? OUTSIDE_ALL_ALIKE : OUTSIDE_ROOT;
+  if (f) fclose(f);
+  else is = OUTSIDE_ALL_ALIKE; /* no /proc: not in such a container, most likely */
+  return is;
+}
+
+/* The kernel counts no processes for the superuser and for who may raise limits; but those of the initial user namespace are meant. */
 static int counts_processes(void) {
+  enum outside root = outside();
+  if (getuid() == 0 && root != OUTSIDE_OTHER) return 0;
+  if (root != OUTSIDE_ALL_ALIKE) return 1;
   struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct caps[2] = {{0}};
-  if (getuid() == 0) return 0;
   if (syscall(SYS_capget, &head, caps)) return 1;
   return !(caps[0].effective & (1u << CAP_SYS_RESOURCE | 1u << CAP_SYS_ADMIN));
 }

@@ -150,6 +150,17 @@ class LimitsIT {
   /** Threads of daemons would count against the limit of the build (`ulimit -u`): none is started. The superuser's are not counted, so another user types it. */
   @Test
   void fewProcessesForTheUser() throws Exception {
+    fewProcesses("");
+  }
+
+  /** The same for who is root in a user namespace only, as in a container that was made without the superuser. */
+  @Test
+  void fewProcessesForRootOfAUserNamespace() throws Exception {
+    needs("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "unshare", "-Ur", "true");
+    fewProcesses("unshare -Ur");
+  }
+
+  private void fewProcesses(String inside) throws Exception {
     needRoot();
     needs("setpriv", "--reuid", "12345", "true");
     String out = limited("d=$(mktemp -d /tmp/vrift-it-XXXXXX)", """
@@ -157,9 +168,9 @@ class LimitsIT {
         cp -r "$(dirname "$V")/.." "$d/dist" && cp -r . "$d/p" && mkdir "$d/home" "$d/run" && chmod 700 "$d/run" && chown -R 12345:12345 "$d"
         chmod 755 "$d" && cd "$d/p"
         export HOME="$d/home" XDG_STATE_HOME="$d/home/s" XDG_CACHE_HOME="$d/home/c" VRIFT_RUNTIME_DIR="$d/run"
-        setpriv --reuid=12345 --regid=12345 --clear-groups prlimit --nproc=40 "$d/dist/bin/vrift" run -- sh -c "$WORK" 2>&1
+        setpriv --reuid=12345 --regid=12345 --clear-groups prlimit --nproc=40 INSIDE "$d/dist/bin/vrift" run -- sh -c "$WORK" 2>&1
         ls "$d/run"
-        """);
+        """.replace("INSIDE", inside));
     assertTrue(out.contains("limited to 40 processes and threads (`ulimit -u`)"), out);
     right(out.replaceAll("(?m)^(lib|p)\n", ""));
     assertFalse(out.contains("vriftd"), out);

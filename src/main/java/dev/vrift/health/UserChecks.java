@@ -116,7 +116,7 @@ final class UserChecks {
         }
         if (o instanceof Map<?, ?> p && p.get("limits") instanceof List<?> notes) {
           for (Object note : notes) {
-            found.add(Finding.warning("limit", p.get("root") + ": " + note, "docs/LIMITS.md says of each limit what it means and when it ends", null));
+            found.add(Finding.warning("limit", p.get("root") + ": " + note, "raise it (vrift's own limits: vrift config show); until then builds are native where it matters", null));
           }
         }
       }

@@ -21,9 +21,12 @@ final class ApplyLoop {
   private static final int BUDGET_US = 3_000;
   /** Events are gathered at least this long before the next turn, ms. */
   private static final int GATHER_MS = 1;
-  /** Longest pause between turns while serving, ms: well below the lease. */
+  /** Longest pause between turns while serving and all is calm, ms. */
   private static final int SERVING_MS = 20;
-  /** The same while clients wait for drains or something changes, and {@link #CALM_MS} longer. */
+  /**
+   * The same while clients wait for drains or something changes, and {@link #CALM_MS} longer: the engine itself returns earlier when many wait. Well below
+   * the lease.
+   */
   private static final int HURRY_MS = 32;
   private static final int CALM_MS = 100;
   /** {@link #GATHER_MS} with nobody to serve. */
