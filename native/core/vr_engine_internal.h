@@ -90,6 +90,8 @@ struct vr_engine {
   uint32_t dirty_count;
   uint32_t clean_from;     /* the slot where the next turn goes on cleaning */
   uint32_t want_seen, want_turn_seen, want_hurried;
+  uint32_t g_turns; /* made for G at g_ver */
+  uint64_t g_ver;
   int drained;             /* the last turn emptied the queue and applied all of it */
   int g_again;             /* ver[0] was bumped by ourselves: another turn at once */
   uint64_t reap_due, watchers_due, root_due, now; /* now: CLOCK_MONOTONIC_COARSE ns at the turn's start */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define TURN_GAP_NS 8000000ull   /* at least between turns that are made because a slot was dirty or events came */
+#define G_TURNS 8              /* so many for one version of G */
 #define TURN_LATE_NS 32000000ull /* the same while few could not be answered for it: a turn costs what some 200 real calls do */
 
 /* What is there of bit 0 an event, bit 1 wake_fd (which is read), bit 2 a change of the mount table. */
@@ -54,10 +55,19 @@ static void sleep_on_bell(struct vr_engine *e, enum vr_bell bell, uint64_t ns) {
   syscall(SYS_futex, &e->board.dyn->bell, FUTEX_WAIT, (uint32_t)bell, &t, NULL, 0);
 }
 
+/* While G is dirty nobody is answered. It is cleaned at the next turn, unless somebody is just changing what it stands for; a program that does
+ * for as long as it lives (BLIND) is not worth a turn each time. */
+static int g_waits(struct vr_engine *e) {
+  uint64_t ver = __atomic_load_n(&e->board.ver[0], __ATOMIC_SEQ_CST);
+  if (ver == e->pub[0]) return 0;
+  if (ver != e->g_ver) e->g_ver = ver, e->g_turns = 0;
+  return e->g_turns++ < G_TURNS;
+}
+
 /* Is a reader's report of damage to be looked into, or would enough questions have been answered since the last turn, had another been made? */
 static int pressing(struct vr_engine *e) {
   struct vr_board_dyn *b = e->board.dyn;
-  if (__atomic_load_n(&b->corrupt, __ATOMIC_SEQ_CST) != e->st->corrupt_seen) return 1;
+  if (__atomic_load_n(&b->corrupt, __ATOMIC_SEQ_CST) != e->st->corrupt_seen || g_waits(e)) return 1;
   uint32_t n = __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST) - e->want_turn_seen + __atomic_load_n(&b->want, __ATOMIC_SEQ_CST) - e->want_hurried;
   return n >= VR_WANT_MANY;
 }
