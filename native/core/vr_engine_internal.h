@@ -89,7 +89,8 @@ struct vr_engine {
   uint16_t dirty_slots[VR_SLOTS]; /* the numbers of those, ascending */
   uint32_t dirty_count;
   uint32_t clean_from;     /* the slot where the next turn goes on cleaning */
-  uint32_t want_seen, want_turn_seen, want_hurried;
+  uint32_t want_seen;                    /* of want, at the end of the last turn */
+  uint32_t want_turn_seen, want_hurried; /* of want_turn and want, at its beginning */
   uint32_t g_turns; /* made for G at g_ver */
   uint64_t g_ver;
   int drained;             /* the last turn emptied the queue and applied all of it */

@@ -311,6 +311,8 @@ int vr_engine_turn(struct vr_engine *e, int serve, uint32_t budget_us, struct vr
   }
   e->st->turned = vr_clock(CLOCK_BOOTTIME);
   e->g_again = 0;
+  e->want_turn_seen = __atomic_load_n(&e->board.dyn->want_turn, __ATOMIC_SEQ_CST); /* before any look: who comes later is counted for the next turn */
+  e->want_hurried = __atomic_load_n(&e->board.dyn->want, __ATOMIC_SEQ_CST);
   note_dirty(e);
   uint32_t dirty = e->dirty_count;
   scan_records(e);

@@ -77,8 +77,6 @@ int vr_engine_hurry(struct vr_engine *e, int wake_fd, int timeout_ms) {
   uint64_t begun = vr_clock(CLOCK_MONOTONIC), end = begun + (uint64_t)timeout_ms * 1000000u, soon = begun + TURN_GAP_NS, late = begun + TURN_LATE_NS;
   uint32_t turns = __atomic_load_n(&b->want_turn, __ATOMIC_SEQ_CST);
   if ((turns != e->want_turn_seen || !e->drained) && late < end) end = late;
-  e->want_turn_seen = turns;
-  e->want_hurried = __atomic_load_n(&b->want, __ATOMIC_SEQ_CST);
   for (;;) {
     uint32_t want = __atomic_load_n(&b->want, __ATOMIC_SEQ_CST);
     int bits = e->drained ? drain_of_nothing(e, wake_fd) : look(e, wake_fd, 0, 0);

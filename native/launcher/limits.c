@@ -41,7 +41,7 @@ static int may_raise(int which, rlim_t least, const struct rlimit *now) {
   return 1;
 }
 
-/* Whom the kernel knows user 0 of this user namespace as (user_namespaces(7)): 0, somebody else (a container without root's help), or unknown. */
+/* Whom user 0 of this user namespace is outside (user_namespaces(7)): 0; 0, as every other number is what it is outside; somebody else. */
 enum outside { OUTSIDE_ROOT, OUTSIDE_ALL_ALIKE, OUTSIDE_OTHER };
 static enum outside outside(void) {
   FILE *f = fopen("/proc/self/uid_map", "re");
