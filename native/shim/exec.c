@@ -261,7 +261,7 @@ void shim_env_plan(struct exec_env *e, char *const envp[], char **vector, enum p
   e->reaches = 0;
   if (left_alone(envp) || !vector) return;
   size_t n = 0, own;
-  int preload = 0, root = 0, run = 0, foreign = program == PROGRAM_FOREIGN || out_of_reach();
+  int preload = 0, root = 0, run = 0, bare = 1, foreign = program == PROGRAM_FOREIGN || out_of_reach();
   for (char *const *v = envp; v && *v; v++) {
     char *entry = *v;
     if (is_var(entry, "LD_PRELOAD") && !preload) {
@@ -271,8 +271,12 @@ void shim_env_plan(struct exec_env *e, char *const envp[], char **vector, enum p
     } else if (is_var(entry, "VRIFT_NEED")) continue;
     else if (is_var(entry, "VRIFT_ROOT")) root = 1;
     else if (is_var(entry, "VRIFT_PROJECT_RUN")) run = 1;
+    else if (is_var(entry, "PATH")) bare = 0;
     vector[n++] = entry;
   }
+  /* An environment without PATH was emptied on purpose: the program does not get to see what follows. (With one it may be a whole build, whose
+   * system() starts a shell with what the program has.) */
+  if (bare && program == PROGRAM_SEEN) vector[n++] = (char *)(uintptr_t)SHIM_REST_IS_OURS;
   if (!preload && !foreign) {
     vector[n++] = shim.var_preload;
     e->reaches = 1;

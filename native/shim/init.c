@@ -6,6 +6,7 @@
 #include "interpose_gen.h"
 #include "raw.h"
 #include "internal.h"
+#include "writer.h"
 #include "vr_fault.h"
 
 #define PRELOAD_NAME "LD_PRELOAD="
@@ -63,14 +64,16 @@ static void read_environment(char **envp, struct settings *s) {
       {"VRIFT_VERIFY=", &s->verify}, {"VRIFT_VERIFY_LOG=", &s->verify_log}, {"VRIFT_TRACE=", &s->trace}, {"VRIFT_SYNC=", &s->sync},
       {"VRIFT_NEED=", &s->need}, {"VRIFT_FAULT=", &s->fault}, {"VRIFT_FAULT_LOG=", &s->fault_log}};
   char **to = envp;
+  int rest = 0;
   for (char **e = envp; e && *e; e++) {
     int mine = 0;
     if (((*e)[0] == 'V' && (*e)[1] == 'R') || ((*e)[0] == 'L' && (*e)[1] == 'D')) {
       for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!*names[i].to && starts(*e, names[i].name)) *names[i].to = *e;
       mine = starts(*e, "VRIFT_SYNC=") || starts(*e, "VRIFT_NEED=");
+      rest |= starts(*e, SHIM_REST_IS_OURS);
     }
-    if (mine) continue;
+    if (mine | rest) continue;
     if (to != e) *to = *e;
     to++;
   }

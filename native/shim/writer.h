@@ -55,7 +55,8 @@ struct exec_env {
   char need[SHIM_NEED_MAX];
   char preload[EXEC_PRELOAD_MAX];
 };
-#define EXEC_EXTRA 8 /* variables we may add, and the end */
+#define EXEC_EXTRA 9 /* variables we may add, and the end */
+#define SHIM_REST_IS_OURS "VRIFT_OURS=" /* the entry before those that the program did not give: it and they are taken out again by the library's start */
 HIDDEN size_t shim_env_count(char *const envp[]);
 HIDDEN void shim_env_plan(struct exec_env *e, char *const envp[], char **vector, enum program program, int spawn);
 HIDDEN int shim_env_reaches(char *const envp[]); /* would a child with exactly this environment have us? */

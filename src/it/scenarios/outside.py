@@ -141,6 +141,16 @@ def environment_scrubbed_child(bed):
     bed.both("echo a > f; env -i /bin/sh -c 'echo longer > f'; stat -c %s f; env -u LD_PRELOAD /bin/sh -c 'echo longest > f; rm -f g; echo g > g'; stat -c %s f g; VRIFT=0 sh -c 'echo off > f'; stat -c %s f")
 
 
+def environment_emptied_stays_empty(bed):
+    """What is added for a program that was given an environment without PATH is not there for it to see, nor for what it starts; all of them stay seen."""
+    bed.both("env -i /usr/bin/env; env -i A=b /usr/bin/printenv; env -i /bin/sh -c 'echo x > f; /usr/bin/env; (exec /usr/bin/env)'; env -i LC_ALL=C /usr/bin/python3 -c '\n"
+             "import os, subprocess\nprint(sorted(os.environ))\nprint(subprocess.run([\"/usr/bin/env\"], env={}, capture_output=True).stdout)\nos.system(\"echo y > g; /usr/bin/env | /usr/bin/sort\")'; cat f g")
+    place = bed.place("n", True)
+    seen = "/bin/grep -q libvrift_shim /proc/self/maps && echo seen"
+    code, text = bed.sh("env -i %s; env -i /bin/sh -c '%s; %s'; env -i /usr/bin/env -i %s" % (seen, seen, seen, seen), place, True, True)
+    assert text.split() == ["seen"] * 4, text
+
+
 def environment_is_the_same_in_every_process(bed):
     """What is meant for one process is not in what a program prints, hashes or passes on."""
     bed.both("for i in 1 2; do env | sort > $i; done; cmp 1 2; sh -c 'env | sort' | diff - 1; grep -c 'VRIFT_SYNC\\|VRIFT_NEED' 1", ignore=["1", "2"])
