@@ -2,11 +2,14 @@ package dev.vrift.cli;
 
 import dev.vrift.health.DaemonProbe;
 import dev.vrift.health.ProjectReport;
+import dev.vrift.health.UserChecks;
 import dev.vrift.layout.Opcode;
 import dev.vrift.platform.RunPaths;
 import dev.vrift.wire.Fields;
 import dev.vrift.wire.Json;
 import dev.vrift.wire.WireException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 
 /** {@code vrift restart}, and the asking that {@code init} shares with it. The launcher has started vriftd already. */
@@ -35,9 +38,15 @@ final class RestartCommand {
       throw new Failure(
           Failure.NEGATIVE,
           e.kind() == WireException.Kind.ABSENT
-              ? "vriftd could not be started; see " + place.dirs().log("vriftd") + ", or type: vrift doctor"
+              ? absent(place)
               : "no daemon for " + place.root() + ": " + e.getMessage());
     }
+  }
+
+  private static String absent(Place place) {
+    String why = UserChecks.whyNoFileIn(place.run().dir());
+    Path log = place.dirs().log("vriftd");
+    return "vriftd could not be started; " + (why != null ? why + "; commands run natively. To do: " : Files.exists(log) ? "see " + log + ", or type: " : "type: ") + "vrift doctor";
   }
 
   static String json(RunPaths.Project p) {

@@ -16,7 +16,7 @@ import java.util.List;
 import java.util.Map;
 
 /** What {@code vrift doctor} looks at outside the runtime directory: directories of the user, settings, /dev/shm, and what vriftd says about projects. */
-final class UserChecks {
+public final class UserChecks {
   /** A board and the smallest VDir, with its state file. */
   private static final long LEAST_SHM_BYTES = BoardLayout.SIZE + (8L << 20);
   private static final long MIN_SHM_BYTES = BoardLayout.SIZE + (64L << 20);
@@ -46,11 +46,17 @@ final class UserChecks {
     }
   }
 
-  /** A daemon makes files here: its socket, its lock, the copy of the library. Nothing is left behind. */
   void runDirectory(Path run) {
-    if (!Files.isDirectory(run)) {
-      return;
+    String why = Files.isDirectory(run) ? whyNoFileIn(run) : null;
+    if (why != null) {
+      found.add(
+          Finding.error("run-dir", why + "; no daemon can start there, and without one commands run natively",
+              "make room or have it mounted read-write, or set VRIFT_RUNTIME_DIR to another directory of yours", null));
     }
+  }
+
+  /** A daemon makes files there: its socket, its lock, the copy of the library. Null if that can be done; nothing is left behind. */
+  public static String whyNoFileIn(Path run) {
     try {
       Path trial = Files.createTempFile(run, ".doctor", null);
       try {
@@ -58,10 +64,9 @@ final class UserChecks {
       } finally {
         Files.delete(trial);
       }
+      return null;
     } catch (IOException e) {
-      found.add(
-          Finding.error("run-dir", "no file can be made in " + run + ": " + Trouble.of(e) + "; no daemon can start there, and without one commands run natively",
-              "make room or have it mounted read-write, or set VRIFT_RUNTIME_DIR to another directory of yours", null));
+      return "no file can be made in " + run + ": " + Trouble.of(e);
     }
   }
 
