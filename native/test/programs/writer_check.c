@@ -305,10 +305,14 @@ static void programs(const char *static_program, const char *asan_program) {
   free_all();
   for (int how = 0; how < 3; how++) CHECK(run("[ -n \"$VRIFT_ROOT\" ] && case $LD_PRELOAD in *vrift*) exit 3;; esac", how) == 3);
   CHECK(live(VR_BOARD_KIND_BLIND) == 0 && live(VR_BOARD_KIND_OP) == 0);
-  char *empty[] = {"KEEP=1", NULL}, *off[] = {"VRIFT=0", NULL}, *preloads[] = {"LD_PRELOAD=libm.so.6", NULL};
+  char *some[] = {"KEEP=1", "PATH=/bin", NULL}, *bare[] = {"KEEP=1", NULL}, *off[] = {"VRIFT=0", NULL}, *preloads[] = {"LD_PRELOAD=libm.so.6", NULL};
   char *show[] = {"/bin/sh", "-c", "case \"$KEEP$LD_PRELOAD$VRIFT_ROOT$VRIFT_PROJECT_RUN\" in 1*vrift*/*/*) exit 4;; esac", NULL};
-  if (!(pid = fork())) execve(show[0], show, empty), _exit(9);
+  if (!(pid = fork())) execve(show[0], show, some), _exit(9);
   CHECK(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 4);
+  /* Without a PATH somebody emptied it: nothing of ours is to be seen, and the library is there all the same, in what is started so as well. */
+  show[2] = "[ -z \"$LD_PRELOAD$VRIFT_ROOT$VRIFT_PROJECT_RUN$VRIFT_OURS\" ] && [ \"$KEEP\" = 1 ] && /bin/grep -q libvrift_shim /proc/self/maps && exit 4";
+  if (!(pid = fork())) execve(show[0], show, bare), _exit(9);
+  CHECK(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 4 && live(VR_BOARD_KIND_BLIND) == 0);
   show[2] = "case \"$LD_PRELOAD\" in libm.so.6:*vrift*) exit 4;; esac";
   if (!(pid = fork())) execle("/bin/sh", "sh", "-c", show[2], NULL, preloads), _exit(9);
   CHECK(waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 4 && live(VR_BOARD_KIND_BLIND) == 0);
