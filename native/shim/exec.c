@@ -276,7 +276,7 @@ void shim_env_plan(struct exec_env *e, char *const envp[], char **vector, enum p
   }
   /* An environment without PATH was emptied on purpose: the program does not get to see what follows. (With one it may be a whole build, whose
    * system() starts a shell with what the program has.) */
-  if (bare && program == PROGRAM_SEEN) vector[n++] = (char *)(uintptr_t)SHIM_REST_IS_OURS;
+  if (bare && !foreign && program == PROGRAM_SEEN) vector[n++] = (char *)(uintptr_t)SHIM_REST_IS_OURS;
   if (!preload && !foreign) {
     vector[n++] = shim.var_preload;
     e->reaches = 1;
