@@ -30,13 +30,13 @@ public final class ProgramClassifier {
   private static final int MAX_OBJECTS = 512;
 
   /**
-   * The C library itself and what the kernel or we bring: their system calls are what the hooks stand in front of. And OpenSSL's libcrypto and libgcrypt, which ask
+   * The C library itself and what the kernel or we bring: their system calls are what the hooks stand in front of. And OpenSSL's libcrypto, which asks
    * the kernel through libc only, but has tables among its code that look like anything.
    */
   private static final Set<String> TRUSTED =
       Set.of(
           "libc.so.6", "ld-linux-x86-64.so.2", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libm.so.6",
-          "libutil.so.1", "libresolv.so.2", "libanl.so.1", "libvrift_shim.so", "libcrypto.so.3", "libcrypto.so.1.1", "libgcrypt.so.20");
+          "libutil.so.1", "libresolv.so.2", "libanl.so.1", "libvrift_shim.so", "libcrypto.so.3", "libcrypto.so.1.1");
 
   private static final List<String> DEFAULT_DIRS =
       List.of("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib");
